@@ -1,0 +1,1 @@
+"""What Darkroom runs on: CloudFormation templates and the same cloud, emulated, on one machine."""

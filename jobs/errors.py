@@ -1,0 +1,176 @@
+"""Every error Darkroom raises on purpose.
+
+The class's ``code`` is the stable code that REST answers, socket messages and failed jobs share; its docstring is the default
+sentence. Whether a retry can help is a class, never a string test::
+
+    DarkroomError
+    ├── RequestError               the caller's doing
+    │   ├── InvalidRequest
+    │   ├── Unauthorized
+    │   ├── Forbidden
+    │   ├── JobNotFound
+    │   ├── UploadNotFound
+    │   ├── JobNotCompleted
+    │   └── QuotaExceeded
+    ├── PermanentError             the job fails now, no retry can help
+    │   ├── InvalidImage
+    │   ├── ContentRejected
+    │   └── MisconfiguredProvider
+    ├── TransientError             another try may succeed
+    │   ├── CloudUnavailable
+    │   ├── ProviderFailure
+    │   └── UnusableAnswer
+    ├── QueueRefused
+    └── LostClaim                  the job is not ours to change
+        └── JobEnded
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DarkroomError(Exception):
+    """Something went wrong on our side."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
+    @property
+    def message(self) -> str:
+        """The sentence for a person."""
+        return str(self)
+
+
+class RequestError(DarkroomError):
+    """The request cannot be served."""
+
+    code = "invalid_request"
+
+
+class InvalidRequest(RequestError):
+    """The request is not valid."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Unauthorized(RequestError):
+    """Unauthorized: a valid bearer token is needed"""
+
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    """This belongs to somebody else"""
+
+    code = "forbidden"
+
+
+class JobNotFound(RequestError):
+    """Job not found"""
+
+    code = "job_not_found"
+
+
+class UploadNotFound(RequestError):
+    """Uploaded file not found in S3"""
+
+    code = "file_not_found"
+
+
+class JobNotCompleted(RequestError):
+    """Job not completed yet"""
+
+    code = "job_not_completed"
+
+
+class QuotaExceeded(RequestError):
+    """Daily quota exceeded"""
+
+    code = "quota_exceeded"
+
+    def __init__(self, daily_limit: int) -> None:
+        super().__init__()
+        self.daily_limit = daily_limit
+
+
+class PermanentError(DarkroomError):
+    """The job cannot be done."""
+
+    code = "permanent_failure"
+    keeps_charge: ClassVar[bool] = False
+
+
+class InvalidImage(PermanentError):
+    """The upload is not a readable photo."""
+
+    code = "invalid_image"
+
+
+class ContentRejected(PermanentError):
+    """The photo or the text was refused for its content."""
+
+    code = "content_rejected"
+    keeps_charge = True
+
+
+class MisconfiguredProvider(PermanentError):
+    """The image service is not set up correctly."""
+
+    code = "provider_failure"
+
+
+class TransientError(DarkroomError):
+    """This did not work just now."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CloudUnavailable(TransientError):
+    """The service cannot reach its storage just now. Please try again."""
+
+    code = "unavailable"
+
+
+class ProviderFailure(TransientError):
+    """The image service failed."""
+
+    code = "provider_failure"
+
+
+class UnusableAnswer(TransientError):
+    """The image service gave no picture."""
+
+    code = "unusable_answer"
+
+
+class QueueRefused(DarkroomError):
+    """Failed to queue image generation request"""
+
+    code = "queue_refused"
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+
+
+class LostClaim(DarkroomError):
+    """Another worker has the job."""
+
+    code = "lost_claim"
+
+
+class JobEnded(LostClaim):
+    """The job is over."""
+
+    code = "job_ended"

@@ -1,0 +1,99 @@
+"""What happens to jobs, and the bus that tells those who watch in this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from jobs.ids import EventId, JobId, UserId
+from jobs.model import Job
+
+logger = logging.getLogger(__name__)
+
+
+class EventType(StrEnum):
+    """The visible changes of a job."""
+
+    QUEUED = "job.queued"
+    PROCESSING = "job.processing"
+    RETRYING = "job.retrying"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELED = "job.canceled"
+
+
+class Stage(StrEnum):
+    """How far a running job is, in order."""
+
+    DOWNLOADING = "downloading"
+    PREPARING = "preparing"
+    GENERATING = "generating"
+    STORING = "storing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEvent:
+    """A durable record of one visible change: ``job`` as it was right after it. ``at`` is milliseconds since the epoch."""
+
+    event_id: EventId
+    type: EventType
+    at: int
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgress:
+    """How far a running job is: ephemeral and complete, so the newest replaces all before. ``fraction`` is 0 … 1."""
+
+    job: Job
+    at: int
+    stage: Stage
+    fraction: float
+    message: str
+
+
+Notice: TypeAlias = JobEvent | JobProgress
+Deliver: TypeAlias = Callable[[Notice], None]
+
+
+class InProcessBus:
+    """Tells the watchers of a user, in this process only, what happens to that user's jobs; publishing never waits."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[UserId, set[Deliver]] = {}
+        self._progress: dict[JobId, JobProgress] = {}
+
+    def subscribe(self, user_id: UserId, deliver: Deliver) -> Callable[[], None]:
+        """Call ``deliver`` with each notice for the user; returns the function that ends it."""
+        self._watchers.setdefault(user_id, set()).add(deliver)
+
+        def unsubscribe() -> None:
+            watchers = self._watchers.get(user_id, set())
+            watchers.discard(deliver)
+            if not watchers:
+                self._watchers.pop(user_id, None)
+
+        return unsubscribe
+
+    def publish(self, notice: Notice) -> None:
+        """Hand the notice to every watcher of the job's owner."""
+        self._remember_progress(notice)
+        for deliver in tuple(self._watchers.get(notice.job.user_id, ())):
+            try:
+                deliver(notice)
+            except Exception:
+                logger.exception("A watcher failed", extra={"action": "deliver", "job_id": notice.job.job_id})
+
+    def progress_of(self, job_id: JobId) -> JobProgress | None:
+        """Return the newest progress of a job that runs in this process."""
+        return self._progress.get(job_id)
+
+    def _remember_progress(self, notice: Notice) -> None:
+        # Bounded by the jobs in hand: every run ends in an event, and every event forgets.
+        if isinstance(notice, JobProgress):
+            self._progress[notice.job.job_id] = notice
+        else:
+            self._progress.pop(notice.job.job_id, None)

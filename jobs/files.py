@@ -1,0 +1,124 @@
+"""Uploads and results in S3."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from jobs import aws, clock, items
+from jobs.errors import UploadNotFound
+from jobs.ids import JobId, UserId
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+MAX_UPLOAD_BYTES = 10 * 1024 * 1024
+LINK_SECONDS = 24 * 3600
+DOWNLOAD_LINK_SECONDS = 3600
+EXTENSIONS = {
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLink:
+    """A presigned PUT for one file: the request must carry exactly ``headers``; it works once and for ``expires_in`` seconds."""
+
+    url: str
+    key: str
+    headers: dict[str, str]
+    expires_in: int
+
+
+class Files:
+    """Signs links to the two private buckets, and reads and writes them. All errors: UploadNotFound, CloudUnavailable."""
+
+    def __init__(self, client: S3Client, *, upload_bucket: str, result_bucket: str, upload_link_seconds: int) -> None:
+        self._client = client
+        self._upload_bucket = upload_bucket
+        self._result_bucket = result_bucket
+        self._upload_link_seconds = upload_link_seconds
+
+    async def upload_link(self, user_id: UserId, *, content_type: str, size_bytes: int, extension: str) -> UploadLink:
+        """Sign a PUT of exactly this type and size, under a fresh key of the user."""
+        key = f"{uploads_of(user_id)}{clock.now_milliseconds()}_{secrets.token_hex(16)}{extension}"
+        with aws.mapped_errors():
+            url = await self._client.generate_presigned_url(
+                "put_object",
+                Params={
+                    "Bucket": self._upload_bucket,
+                    "Key": key,
+                    "ContentType": content_type,
+                    "ContentLength": size_bytes,
+                    "ServerSideEncryption": "AES256",
+                    "IfNoneMatch": "*",
+                },
+                ExpiresIn=self._upload_link_seconds,
+            )
+        headers = {"Content-Type": content_type, "x-amz-server-side-encryption": "AES256", "If-None-Match": "*"}
+        return UploadLink(url=url, key=key, headers=headers, expires_in=self._upload_link_seconds)
+
+    def upload_url(self, key: str) -> str:
+        """Name an upload as ``s3://bucket/key``."""
+        return f"s3://{self._upload_bucket}/{key}"
+
+    async def check_upload(self, key: str) -> None:
+        """Raise UploadNotFound unless something lies under this key."""
+        with aws.mapped_errors():
+            try:
+                await self._client.head_object(Bucket=self._upload_bucket, Key=key)
+            except ClientError as error:
+                if aws.error_code(error) in ("404", "NoSuchKey", "NotFound"):
+                    raise UploadNotFound from error
+                raise
+
+    async def read(self, url: str, *, max_bytes: int) -> bytes:
+        """Read a whole object, given as ``s3://bucket/key``. Raises UploadNotFound also for one over ``max_bytes``."""
+        with aws.mapped_errors():
+            try:
+                answer = await self._client.get_object(Bucket=_bucket(url), Key=items.s3_key(url))
+            except ClientError as error:
+                if aws.error_code(error) in ("404", "NoSuchKey", "NotFound"):
+                    raise UploadNotFound from error
+                raise
+            async with answer["Body"] as body:
+                if answer["ContentLength"] > max_bytes:
+                    raise UploadNotFound("The upload is larger than allowed")
+                return await body.read()
+
+    async def write_result(
+        self, user_id: UserId, job_id: JobId, content: bytes, *, content_type: str, extension: str
+    ) -> str:
+        """Store a job's result and return its ``s3://bucket/key``; writing it again replaces it."""
+        key = f"generated/{user_id}/{job_id}{extension}"
+        with aws.mapped_errors():
+            await self._client.put_object(
+                Bucket=self._result_bucket,
+                Key=key,
+                Body=content,
+                ContentType=content_type,
+                ServerSideEncryption="AES256",
+            )
+        return f"s3://{self._result_bucket}/{key}"
+
+    async def link(self, url: str, *, seconds: int = LINK_SECONDS, download_as: str | None = None) -> str:
+        """Sign a GET of ``s3://bucket/key`` for so many seconds; ``download_as`` makes browsers save it under that name."""
+        params = {"Bucket": _bucket(url), "Key": items.s3_key(url)}
+        if download_as:
+            params["ResponseContentDisposition"] = f'attachment; filename="{download_as}"'
+        with aws.mapped_errors():
+            return await self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+
+
+def uploads_of(user_id: UserId) -> str:
+    """Return the prefix under which a user's uploads lie."""
+    return f"uploads/{user_id}/"
+
+
+def _bucket(url: str) -> str:
+    return url.split("/", 3)[2]

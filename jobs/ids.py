@@ -1,0 +1,37 @@
+"""Identifiers of jobs and events."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NewType
+
+from jobs import clock
+
+JobId = NewType("JobId", str)
+UserId = NewType("UserId", str)
+EventId = NewType("EventId", str)
+
+
+def new_job_id() -> JobId:
+    """Return ``job_`` and 28 hex digits that sort by time of creation and cannot be guessed."""
+    return JobId(f"job_{clock.now_milliseconds():012x}{secrets.token_hex(8)}")
+
+
+class EventIds:
+    """Makes ids whose text order is the order of their making: 12 hex digits of milliseconds, then 16 that grow within one.
+
+    The tail starts at random in each millisecond, so two processes do not meet; the clock never goes back here.
+    """
+
+    def __init__(self) -> None:
+        self._millisecond = 0
+        self._tail = 0
+
+    def next(self) -> EventId:
+        """Return an id greater than every one made before by this object."""
+        now = clock.now_milliseconds()
+        if now > self._millisecond:
+            self._millisecond, self._tail = now, secrets.randbits(63)
+        else:
+            self._tail += 1
+        return EventId(f"{self._millisecond:012x}{self._tail:016x}")

@@ -1,0 +1,129 @@
+"""Jobs as DynamoDB items, with the attribute names of the original table."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+from jobs import clock
+from jobs.ids import JobId, UserId
+from jobs.model import JSON, Charge, Failure, Job, Output, Status
+
+Item = dict[str, Any]
+STATUS_SHARDS = 8
+
+
+def to_item(job: Job) -> Item:
+    """Write a job; what it does not have is absent from the item."""
+    item = {
+        "jobId": job.job_id,
+        "userId": job.user_id,
+        "pipeline": job.pipeline,
+        "status": job.status.value,
+        "statusShard": None if job.terminal else _status_shard(job),
+        "version": job.version,
+        "attempt": job.attempt,
+        "createdAt": clock.iso(job.created_at),
+        "updatedAt": clock.iso(job.updated_at),
+        "charge": job.charge.value,
+        "quotaDay": job.quota_day,
+        "style": job.style,
+        "prompt": job.prompt,
+        "inputImageUrl": job.input_url,
+        "owner": job.owner,
+        "lease": job.lease_until,
+        "startedAt": job.started_at,
+        "processingTime": job.processing_milliseconds,
+        **_output_attributes(job.output),
+        **_failure_attributes(job.failure),
+    }
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any]) -> Job:
+    """Read what ``to_item`` wrote."""
+    return Job(
+        job_id=JobId(item["jobId"]),
+        user_id=UserId(item["userId"]),
+        pipeline=item["pipeline"],
+        status=Status(item["status"]),
+        version=int(item["version"]),
+        attempt=int(item["attempt"]),
+        created_at=clock.milliseconds(item["createdAt"]),
+        updated_at=clock.milliseconds(item["updatedAt"]),
+        charge=Charge(item["charge"]),
+        quota_day=item["quotaDay"],
+        style=item.get("style"),
+        prompt=item.get("prompt"),
+        input_url=item.get("inputImageUrl"),
+        owner=item.get("owner"),
+        lease_until=_integer(item.get("lease")),
+        started_at=_integer(item.get("startedAt")),
+        processing_milliseconds=_integer(item.get("processingTime")),
+        output=_read_output(item),
+        failure=_read_failure(item),
+    )
+
+
+def s3_key(url: str) -> str:
+    """Return the key of ``s3://bucket/key``."""
+    return url.split("/", 3)[3]
+
+
+def _status_shard(job: Job) -> str:
+    # Sparse and spread: the index holds unfinished jobs only, and no status is one hot key.
+    return f"{job.status.value}#{zlib.crc32(job.job_id.encode()) % STATUS_SHARDS}"
+
+
+def _output_attributes(output: Output | None) -> Item:
+    if output is None:
+        return {}
+    metadata = {
+        "generationTime": output.generation_milliseconds,
+        "modelName": output.model_name,
+        "outputKey": s3_key(output.url),
+    }
+    return {"outputImageUrl": output.url, "metadata": metadata, "result": dict(output.facts)}
+
+
+def _read_output(item: Mapping[str, Any]) -> Output | None:
+    metadata = item.get("metadata")
+    if metadata is None:
+        return None
+    return Output(
+        url=item["outputImageUrl"],
+        model_name=metadata["modelName"],
+        generation_milliseconds=int(metadata["generationTime"]),
+        facts=cast(dict[str, JSON], _plain(item.get("result", {}))),
+    )
+
+
+def _failure_attributes(failure: Failure | None) -> Item:
+    if failure is None:
+        return {}
+    return {"error": failure.message, "errorCode": failure.code, "retryable": failure.retryable}
+
+
+def _read_failure(item: Mapping[str, Any]) -> Failure | None:
+    if "errorCode" not in item:
+        return None
+    return Failure(code=item["errorCode"], message=item["error"], retryable=item["retryable"])
+
+
+def _integer(value: Decimal | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _plain(value: Any) -> JSON:
+    """Turn DynamoDB's decimals back into numbers, however deep."""
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+        case _:
+            return cast(JSON, value)

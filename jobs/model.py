@@ -1,0 +1,115 @@
+"""What a job is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from jobs.ids import JobId, UserId
+
+JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
+
+
+class Status(StrEnum):
+    """Where a job is; the last three are terminal."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def terminal(self) -> bool:
+        """Tell whether no change can follow."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELED)
+
+
+class Charge(StrEnum):
+    """What became of the unit of the daily quota that the job took."""
+
+    TAKEN = "taken"
+    CHARGED = "charged"
+    RETURNED = "returned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a job failed: a stable code, a sentence, and whether a new job of the same input may succeed."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """What a pipeline made: where it lies (``s3://bucket/key``), what it is, and how long the model took.
+
+    ``facts`` is the pipeline's own result for the client: JSON without floats, which DynamoDB refuses.
+    """
+
+    url: str
+    model_name: str
+    generation_milliseconds: int
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One request for AI work. Times are milliseconds since the epoch; changes are made by ``jobs.moves``."""
+
+    job_id: JobId
+    user_id: UserId
+    pipeline: str
+    status: Status
+    version: int
+    created_at: int
+    updated_at: int
+    charge: Charge
+    quota_day: str
+    attempt: int = 0
+    style: str | None = None
+    prompt: str | None = None
+    input_url: str | None = None
+    owner: str | None = None
+    lease_until: int | None = None
+    started_at: int | None = None
+    output: Output | None = None
+    processing_milliseconds: int | None = None
+    failure: Failure | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Tell whether no change can follow."""
+        return self.status.terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """A user's day: units allowed and taken, and when it starts anew (milliseconds since the epoch)."""
+
+    daily_limit: int
+    used: int
+    resets_at: int
+
+    @property
+    def remaining(self) -> int:
+        """Units left today, never below 0: a lowered limit may lie under what is used."""
+        return max(0, self.daily_limit - self.used)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who sent a request, as a verified token says. ``expires_at`` is in seconds since the epoch."""
+
+    user_id: UserId
+    expires_at: int
+    signed_in_at: int = 0
+    email: str | None = None
+    name: str | None = None
+    picture: str | None = None
+    provider: str = "Cognito"
+    groups: tuple[str, ...] = ()

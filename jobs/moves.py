@@ -1,0 +1,139 @@
+"""How a job moves: pure functions from the job as it is to the job as it will be and all that must be written with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from jobs.errors import JobEnded, LostClaim
+from jobs.events import EventType
+from jobs.model import Charge, Failure, Job, Output, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One move, written whole or not at all.
+
+    ``taken_delta`` and ``charged_delta`` change the day's usage, ``pictures_delta`` the user's total. ``event`` is absent only
+    where nothing visible changes. ``lease_unchanged``: the write also fails when somebody renewed the lease meanwhile.
+    """
+
+    before: Job
+    after: Job
+    event: EventType | None = None
+    taken_delta: int = 0
+    charged_delta: int = 0
+    pictures_delta: int = 0
+    lease_unchanged: bool = False
+
+
+Move: TypeAlias = Callable[[Job], Transition]
+
+
+def queued(now: int) -> Move:
+    """SQS has accepted the message: charge the unit; the status moves unless a worker was faster."""
+
+    def move(job: Job) -> Transition:
+        if job.charge is not Charge.TAKEN:
+            raise LostClaim
+        after = replace(job, charge=Charge.CHARGED)
+        if job.status is not Status.PENDING:
+            return Transition(before=job, after=after, charged_delta=1)
+        after = replace(after, status=Status.QUEUED, version=job.version + 1, updated_at=now)
+        return Transition(before=job, after=after, event=EventType.QUEUED, charged_delta=1)
+
+    return move
+
+
+def claimed(owner: str, lease_until: int, now: int) -> Move:
+    """A worker takes the job unless it is over or somebody's lease still runs. ``owner`` names this one claim."""
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
+        if job.lease_until is not None and job.lease_until > now:
+            raise LostClaim
+        after = replace(
+            job,
+            status=Status.PROCESSING,
+            version=job.version + 1,
+            attempt=job.attempt + 1,
+            updated_at=now,
+            started_at=now,
+            owner=owner,
+            lease_until=lease_until,
+        )
+        return Transition(before=job, after=after, event=EventType.PROCESSING, lease_unchanged=True)
+
+    return move
+
+
+def completed(owner: str, output: Output, now: int) -> Move:
+    """The worker that holds the job has stored its result."""
+
+    def move(job: Job) -> Transition:
+        _check_owner(job, owner)
+        after = replace(
+            _ended(job, Status.COMPLETED, now),
+            output=output,
+            processing_milliseconds=max(0, now - (job.started_at or now)),
+        )
+        return Transition(before=job, after=after, event=EventType.COMPLETED, pictures_delta=1)
+
+    return move
+
+
+def failed(failure: Failure, now: int, *, owner: str | None, keeps_charge: bool) -> Move:
+    """The job ends without a result; its unit is given back unless the charge is kept. ``owner`` None: nobody holds it."""
+
+    def move(job: Job) -> Transition:
+        _check_owner(job, owner)
+        after = replace(_ended(job, Status.FAILED, now), failure=failure)
+        if keeps_charge:
+            return Transition(before=job, after=after, event=EventType.FAILED)
+        return _giving_back(Transition(before=job, after=after, event=EventType.FAILED))
+
+    return move
+
+
+def released(owner: str, now: int) -> Move:
+    """The worker gives the job up; it waits in the queue for another try."""
+
+    def move(job: Job) -> Transition:
+        _check_owner(job, owner)
+        after = replace(
+            job,
+            status=Status.QUEUED,
+            version=job.version + 1,
+            updated_at=now,
+            owner=None,
+            lease_until=None,
+            started_at=None,
+        )
+        return Transition(before=job, after=after, event=EventType.RETRYING)
+
+    return move
+
+
+def _check_owner(job: Job, owner: str | None) -> None:
+    if job.terminal:
+        raise JobEnded
+    if job.owner != owner:
+        raise LostClaim
+
+
+def _ended(job: Job, status: Status, now: int) -> Job:
+    return replace(job, status=status, version=job.version + 1, updated_at=now, owner=None, lease_until=None)
+
+
+def _giving_back(transition: Transition) -> Transition:
+    charge = transition.before.charge
+    if charge is Charge.RETURNED:
+        return transition
+    return replace(
+        transition,
+        after=replace(transition.after, charge=Charge.RETURNED),
+        taken_delta=-1,
+        charged_delta=-1 if charge is Charge.CHARGED else 0,
+    )

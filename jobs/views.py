@@ -1,0 +1,87 @@
+"""Jobs as clients see them, in REST answers and socket messages alike."""
+
+from __future__ import annotations
+
+from jobs import clock, items
+from jobs.events import InProcessBus, JobProgress
+from jobs.files import Files
+from jobs.model import JSON, Job, Quota
+
+
+class JobViews:
+    """Writes jobs as JSON, with links signed at this moment."""
+
+    def __init__(self, files: Files, bus: InProcessBus) -> None:
+        self._files = files
+        self._bus = bus
+
+    async def view(self, job: Job) -> dict[str, JSON]:
+        """Return the job's JSON form; what a job does not have is absent. Raises CloudUnavailable."""
+        view = _plain_view(job)
+        if job.input_url is not None:
+            view["inputImageSignedUrl"] = await self._files.link(job.input_url)
+        if job.output is not None:
+            view["outputImageUrl"] = await self._files.link(job.output.url)
+        progress = None if job.terminal else self._bus.progress_of(job.job_id)
+        if progress is not None:
+            view["progress"] = progress_view(progress)
+        return view
+
+
+def progress_view(progress: JobProgress) -> dict[str, JSON]:
+    """Return how far a job is."""
+    return {"stage": progress.stage.value, "fraction": round(progress.fraction, 3), "message": progress.message}
+
+
+def quota_view(quota: Quota) -> dict[str, JSON]:
+    """Return what is left of a user's day."""
+    return {
+        "dailyLimit": quota.daily_limit,
+        "usedToday": quota.used,
+        "remainingQuota": quota.remaining,
+        "resetsAt": clock.iso(quota.resets_at),
+    }
+
+
+def _plain_view(job: Job) -> dict[str, JSON]:
+    view: dict[str, JSON | None] = {
+        "jobId": job.job_id,
+        "userId": job.user_id,
+        "pipeline": job.pipeline,
+        "status": job.status.value,
+        "version": job.version,
+        "terminal": job.terminal,
+        "attempt": job.attempt,
+        "style": job.style,
+        "prompt": job.prompt,
+        "inputImageUrl": job.input_url,
+        "processingTime": job.processing_milliseconds,
+        "createdAt": clock.iso(job.created_at),
+        "updatedAt": clock.iso(job.updated_at),
+        **_output_view(job),
+        **_failure_view(job),
+    }
+    return {name: value for name, value in view.items() if value is not None}
+
+
+def _output_view(job: Job) -> dict[str, JSON]:
+    if job.output is None:
+        return {}
+    return {
+        "metadata": {
+            "generationTime": job.output.generation_milliseconds,
+            "modelName": job.output.model_name,
+            "outputKey": items.s3_key(job.output.url),
+        },
+        "result": dict(job.output.facts),
+    }
+
+
+def _failure_view(job: Job) -> dict[str, JSON]:
+    if job.failure is None:
+        return {}
+    failure = job.failure
+    return {
+        "error": failure.message,
+        "failure": {"code": failure.code, "message": failure.message, "retryable": failure.retryable},
+    }

@@ -1,0 +1,98 @@
+"""The jobs queue in SQS."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from jobs import aws
+from jobs.aws import LONG_POLL_SECONDS
+from jobs.errors import CloudUnavailable
+from jobs.ids import JobId
+from jobs.model import Job
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs.client import SQSClient
+    from types_aiobotocore_sqs.type_defs import MessageTypeDef
+
+logger = logging.getLogger(__name__)
+MAX_BATCH = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One receive of a message. ``job_id`` is None when the body is not ours; ``receives`` counts this one."""
+
+    receipt: str
+    job_id: JobId | None
+    receives: int
+
+
+class WorkQueue:
+    """Sends jobs to the workers and takes them off. All errors: CloudUnavailable."""
+
+    def __init__(self, client: SQSClient, receiver: SQSClient, *, url: str, visibility_seconds: int) -> None:
+        self._client = client
+        self._receiver = receiver
+        self._url = url
+        self.visibility_seconds = visibility_seconds
+
+    async def send(self, job: Job) -> None:
+        """Put the job into its owner's share of the queue. Any refusal is CloudUnavailable."""
+        body = json.dumps({"jobId": job.job_id, "userId": job.user_id, "pipeline": job.pipeline})
+        with aws.mapped_errors():
+            try:
+                # The group makes the standard queue a fair one: a user with many jobs delays only that user.
+                await self._client.send_message(QueueUrl=self._url, MessageBody=body, MessageGroupId=job.user_id)
+            except ClientError as error:
+                raise CloudUnavailable from error
+
+    async def receive(self, most: int) -> list[Delivery]:
+        """Wait up to 20 seconds for messages, at most ``most`` (and 10)."""
+        with aws.mapped_errors():
+            answer = await self._receiver.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=min(most, MAX_BATCH),
+                WaitTimeSeconds=LONG_POLL_SECONDS,
+                VisibilityTimeout=self.visibility_seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+        return [_delivery(message) for message in answer.get("Messages", [])]
+
+    async def delete(self, receipts: list[str]) -> None:
+        """Remove up to ten received messages; one that cannot be removed comes back and is recognised as done."""
+        entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
+        with aws.mapped_errors():
+            answer = await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+        for refused in answer.get("Failed", []):
+            logger.warning("A message was not deleted", extra={"action": "delete_refused", "reason": refused["Code"]})
+
+    async def hide(self, receipts: list[str], seconds: int) -> set[str]:
+        """Keep up to ten received messages from other receivers for so long; returns the receipts that were refused."""
+        entries = [
+            {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            for number, receipt in enumerate(receipts)
+        ]
+        with aws.mapped_errors():
+            answer = await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+        return {receipts[int(refused["Id"])] for refused in answer.get("Failed", [])}
+
+
+def _delivery(message: MessageTypeDef) -> Delivery:
+    return Delivery(
+        receipt=message["ReceiptHandle"],
+        job_id=_job_id(message.get("Body", "")),
+        receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
+    )
+
+
+def _job_id(body: str) -> JobId | None:
+    try:
+        job_id = json.loads(body)["jobId"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return JobId(job_id) if isinstance(job_id, str) and job_id else None

@@ -1,0 +1,99 @@
+"""The data template: what cfn-lint says, and what must hold whoever edits it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.cloud import environment_name
+from deploy.provision import TEMPLATE, read_resources
+
+RETAINED = {
+    "AWS::DynamoDB::Table",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+    "AWS::Cognito::UserPool",
+}
+
+
+def of_type(name: str) -> dict[str, dict[str, Any]]:
+    return {key: value["Properties"] for key, value in read_resources().items() if value["Type"] == name}
+
+
+def test_the_template_passes_cfn_lint() -> None:
+    """AWS would take the template as it stands."""
+    lint = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), TEMPLATE], capture_output=True, text=True, timeout=50, check=False
+    )
+
+    assert (lint.returncode, lint.stdout) == (0, "")
+
+
+def test_what_holds_data_outlives_its_stack() -> None:
+    """Deleting or replacing the stack deletes no table, bucket, queue, secret or pool."""
+    holding = {name: one for name, one in read_resources().items() if one["Type"] in RETAINED}
+
+    assert len(holding) == 6 + 2 + 6 + 1 + 1
+    for name, resource in holding.items():
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
+
+
+def test_every_table_is_on_demand_encrypted_and_recoverable() -> None:
+    """No table has a capacity to outgrow, plain storage or an unrecoverable past."""
+    for name, table in of_type("AWS::DynamoDB::Table").items():
+        assert table["BillingMode"] == "PAY_PER_REQUEST", name
+        assert table["SSESpecification"]["SSEEnabled"], name
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], name
+        assert "TableName" not in table, "a fixed name forbids replacing the table"
+
+
+def test_the_status_index_is_sparse_and_small() -> None:
+    """The index on status is keyed on the shard that only unfinished jobs carry."""
+    indexes = of_type("AWS::DynamoDB::Table")["ImageJobsTable"]["GlobalSecondaryIndexes"]
+    status = next(index for index in indexes if index["IndexName"] == "StatusIndex")
+
+    assert [key["AttributeName"] for key in status["KeySchema"]] == ["statusShard", "updatedAt"]
+    assert status["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_buckets_are_private_and_refuse_plain_http() -> None:
+    """No object is public, and every bucket has a policy that denies requests without TLS."""
+    buckets = of_type("AWS::S3::Bucket")
+    guarded = {
+        policy["Bucket"]["Ref"]
+        for policy in of_type("AWS::S3::BucketPolicy").values()
+        if policy["PolicyDocument"]["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    }
+
+    assert guarded == set(buckets)
+    for bucket in buckets.values():
+        assert all(bucket["PublicAccessBlockConfiguration"].values())
+        assert bucket["CorsConfiguration"]["CorsRules"][0]["AllowedOrigins"] == {"Ref": "PageOrigins"}
+
+
+def test_every_working_queue_has_dead_letters_kept_longer_than_itself() -> None:
+    """What fails three times is kept for two weeks."""
+    queues = of_type("AWS::SQS::Queue")
+    working = {name: queue for name, queue in queues.items() if "RedrivePolicy" in queue}
+
+    assert {"JobsQueue", "UploadEventsQueue", "WebhookDeliveriesQueue"} == set(working)
+    for queue in working.values():
+        dead_letters = queue["RedrivePolicy"]["deadLetterTargetArn"]["GetAtt"].removesuffix(".Arn")
+        assert queue["RedrivePolicy"]["maxReceiveCount"] == 3
+        assert queues[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize(
+    ("output", "variable"),
+    [
+        ("UsersTable", "USERS_TABLE"),
+        ("SqsDlqUrl", "SQS_DLQ_URL"),
+        ("GeminiApiKeySecretArn", "GEMINI_API_KEY_SECRET_ARN"),
+    ],
+)
+def test_an_output_is_named_like_its_variable(output: str, variable: str) -> None:
+    """The service's variables are the outputs' names in another spelling."""
+    assert variable == environment_name(output)
