@@ -1,0 +1,125 @@
+"""The mood and the keywords of a text by small Korean and English word lists."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+KOREAN: Final = {
+    "joy": "행복 기쁘 기뻤 기쁨 즐거 즐겁 신나 신났 좋았 좋은 사랑 웃 재미 뿌듯 설레",
+    "calm": "평온 편안 차분 고요 여유 잔잔 쉬었 산책",
+    "sadness": "슬프 슬펐 슬픔 울었 눈물 외로 우울 그립 속상 아쉬 힘들",
+    "anger": "화가 화났 짜증 분노 억울 싸웠 미워",
+    "fear": "무서 두려 불안 걱정 긴장 겁이 초조",
+    "surprise": "놀라 놀랐 깜짝 갑자기 뜻밖",
+}
+ENGLISH: Final = {
+    "joy": "happ glad joy love fun great wonderful smil laugh delight enjoy excited proud",
+    "calm": "calm peace quiet relax rest gentle walk content",
+    "sadness": "sad cry cried tear lonel depress miss grief tired",
+    "anger": "angr anger furious annoy hate mad unfair",
+    "fear": "afraid fear scare worr anxious nervous",
+    "surprise": "surpris sudden unexpected amaz wow",
+}
+STEMS: Final = {emotion: tuple(f"{KOREAN[emotion]} {ENGLISH[emotion]}".split()) for emotion in KOREAN}
+STOP_WORDS: Final = frozenset(
+    [
+        "the",
+        "and",
+        "for",
+        "was",
+        "were",
+        "with",
+        "that",
+        "this",
+        "have",
+        "had",
+        "has",
+        "you",
+        "your",
+        "are",
+        "but",
+        "not",
+        "our",
+        "out",
+        "too",
+        "very",
+        "from",
+        "they",
+        "she",
+        "him",
+        "her",
+        "his",
+        "its",
+        "all",
+        "can",
+        "did",
+        "then",
+        "than",
+        "them",
+        "there",
+        "what",
+        "when",
+        "who",
+        "will",
+        "about",
+        "into",
+        "after",
+        "again",
+        "just",
+        "오늘",
+        "정말",
+        "너무",
+        "그리고",
+        "그래서",
+        "하지만",
+        "나는",
+        "내가",
+        "우리",
+        "그냥",
+        "아주",
+        "매우",
+        "조금",
+        "같이",
+        "에서",
+        "했다",
+        "있었다",
+        "하루",
+    ]
+)
+# Longest first, so that 에서 goes before 서 could.
+PARTICLES: Final = re.compile(
+    r"(?<=[가-힣]{2})(?:에서|으로|까지|부터|에게|이랑|은|는|이|가|을|를|에|의|도|와|과|로|랑)$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mood:
+    """A label, how sure it is (0 … 1), and each emotion's strength (0 … 1)."""
+
+    label: str
+    score: float
+    emotions: dict[str, float]
+
+
+def read_mood(text: str) -> Mood:
+    """Weigh the emotional words of a text."""
+    words = re.findall(r"[a-z]+|[가-힣]+", text.lower())
+    hits = {emotion: sum(_matches(word, stem) for word in words for stem in stems) for emotion, stems in STEMS.items()}
+    balance = hits["joy"] + hits["calm"] - hits["sadness"] - hits["anger"] - hits["fear"]
+    label = "positive" if balance > 0 else "negative" if balance < 0 else "neutral"
+    score = round(1 - 0.5 ** (abs(balance) + 1), 2)
+    return Mood(
+        label=label, score=score, emotions={emotion: round(1 - 0.5**count, 2) for emotion, count in hits.items()}
+    )
+
+
+def find_keywords(text: str, limit: int = 8) -> list[str]:
+    """List the words a text uses most, earlier ones first at equal counts."""
+    words = (PARTICLES.sub("", word) for word in re.findall(r"[a-z]{3,}|[가-힣]{2,}", text.lower()))
+    return [word for word, _count in Counter(word for word in words if word not in STOP_WORDS).most_common(limit)]
+
+
+def _matches(word: str, stem: str) -> bool:
+    """Korean stems stand anywhere in a word, English ones at its start."""
+    return word.startswith(stem) if stem.isascii() else stem in word

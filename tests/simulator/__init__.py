@@ -1,0 +1,1 @@
+"""Tests of the Gemini simulator, with the real SDK against the real process."""
