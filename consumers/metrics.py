@@ -1,0 +1,49 @@
+"""What the pool counts and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from jobs.errors import DarkroomError
+
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+
+
+class PoolMetrics:
+    """The pool's metrics, in the given registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.jobs = Counter("jobs", "Jobs by how their run ended", ["pipeline", "outcome"], registry=registry)
+        self.job_seconds = Histogram(
+            "job_duration_seconds", "From claim to end", ["pipeline"], buckets=_SECONDS, registry=registry
+        )
+        self.slots_busy = Gauge("pool_slots_busy", "Jobs in hand", registry=registry)
+        self.received = Counter("sqs_received", "Messages received", registry=registry)
+        self._gemini_calls = Counter(
+            "gemini_requests",
+            "Calls of Gemini by outcome: ok or an error code",
+            ["model", "outcome"],
+            registry=registry,
+        )
+        self._gemini_seconds = Histogram(
+            "gemini_latency_seconds", "Calls of Gemini", ["model"], buckets=_SECONDS, registry=registry
+        )
+
+    @contextmanager
+    def gemini_call(self, model: str) -> Iterator[None]:
+        """Count and time one call."""
+        started = time.monotonic()
+        outcome = "canceled"
+        try:
+            yield
+            outcome = "ok"
+        except DarkroomError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._gemini_calls.labels(model, outcome).inc()
+            self._gemini_seconds.labels(model).observe(time.monotonic() - started)

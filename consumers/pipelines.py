@@ -1,0 +1,68 @@
+"""The seam between the pool and the kinds of job: a pipeline is one async function from its work to an output."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from consumers.gemini import Gemini, Painting
+from consumers.images import ImageWorker, Picture, inspect
+from jobs.errors import InvalidImage, UnusableAnswer, UploadNotFound
+from jobs.events import Stage
+from jobs.files import MAX_UPLOAD_BYTES, Files
+from jobs.model import Job, Output
+
+_EXTENSIONS: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+Report: TypeAlias = Callable[[Stage, float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One job in hand and what a pipeline may use for it. ``report(stage, fraction, message)`` tells its owner how far it is."""
+
+    job: Job
+    files: Files
+    images: ImageWorker
+    gemini: Gemini
+    report: Report
+
+    async def load_photo(self) -> Picture:
+        """Fetch the job's upload and make it ready for Gemini. Raises InvalidImage."""
+        self.report(Stage.DOWNLOADING, 0.05, "Fetching the photo")
+        try:
+            upload = await self.files.read(self.job.input_url or "", max_bytes=MAX_UPLOAD_BYTES)
+        except UploadNotFound as error:
+            raise InvalidImage("The uploaded photo is no longer there.") from error
+        self.report(Stage.PREPARING, 0.15, "Preparing the photo")
+        return await self.images.prepare(upload)
+
+    async def store(self, painting: Painting) -> Output:
+        """Keep the answer under the type its bytes have, whatever the model calls it. Raises UnusableAnswer."""
+        self.report(Stage.STORING, 0.9, "Storing the picture")
+        try:
+            picture = inspect(painting.content)
+        except InvalidImage as error:
+            raise UnusableAnswer from error
+        url = await self.files.write_result(
+            self.job.user_id,
+            self.job.job_id,
+            picture.content,
+            content_type=picture.content_type,
+            extension=_EXTENSIONS[picture.content_type],
+        )
+        return Output(
+            url=url,
+            model_name=painting.model_name,
+            generation_milliseconds=painting.milliseconds,
+            facts={
+                "contentType": picture.content_type,
+                "width": picture.width,
+                "height": picture.height,
+                "bytes": len(picture.content),
+            },
+        )
+
+
+Pipeline: TypeAlias = Callable[[Work], Awaitable[Output]]
+Pipelines: TypeAlias = Mapping[str, Pipeline]

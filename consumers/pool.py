@@ -1,0 +1,113 @@
+"""The consumer pool: takes as many messages as it has free slots and runs each as a task it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from consumers.acknowledger import Acknowledger
+from consumers.metrics import PoolMetrics
+from jobs.errors import CloudUnavailable
+from jobs.work_queue import Delivery, WorkQueue
+
+logger = logging.getLogger(__name__)
+
+Handle: TypeAlias = Callable[[Delivery], Awaitable[None]]
+_MAX_BACKOFF_SECONDS = 10.0
+
+
+class Pool:
+    """Runs up to ``slots`` deliveries at once. ``failed`` is done when the pool died by itself: the process must stop then."""
+
+    def __init__(
+        self, queue: WorkQueue, handle: Handle, acknowledger: Acknowledger, meters: PoolMetrics, *, slots: int
+    ) -> None:
+        self._queue = queue
+        self._handle = handle
+        self._acknowledger = acknowledger
+        self._meters = meters
+        self._slots = slots
+        self._running: set[asyncio.Task[None]] = set()
+        self._slot_freed = asyncio.Event()
+        self._fetcher: asyncio.Task[None] | None = None
+        self._deleter: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        self._fetcher = asyncio.create_task(self._fetch(), name="pool-fetcher")
+        self._deleter = asyncio.create_task(self._acknowledger.run(), name="pool-deleter")
+        for task in (self._fetcher, self._deleter):
+            task.add_done_callback(self._note_death)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop fetching, give the jobs in hand so long to end, hand the rest back to the queue, delete what is done."""
+        if self._fetcher is None or self._deleter is None:
+            return
+        await _canceled(self._fetcher)
+        if self._running:
+            await asyncio.wait(self._running, timeout=grace_seconds)
+        for task in tuple(self._running):
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=10)
+        self._acknowledger.close()
+        await asyncio.wait([self._deleter], timeout=10)
+        await _canceled(self._deleter)
+
+    @property
+    def busy(self) -> int:
+        """How many jobs are in hand."""
+        return len(self._running)
+
+    async def _fetch(self) -> None:
+        """Take a slot first, then as many messages as there are slots: none waits here while its time runs."""
+        failures = 0
+        while True:
+            free = await self._free_slots()
+            try:
+                deliveries = await self._queue.receive(free)
+            except CloudUnavailable:
+                failures = min(failures + 1, 6)
+                delay = random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures))  # noqa: S311 - jitter is no secret
+                logger.warning("The queue does not answer", extra={"action": "receive_failed", "failures": failures})
+                await asyncio.sleep(delay)
+                continue
+            failures = 0
+            for delivery in deliveries:
+                self._start(delivery)
+
+    async def _free_slots(self) -> int:
+        while len(self._running) >= self._slots:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        return self._slots - len(self._running)
+
+    def _start(self, delivery: Delivery) -> None:
+        task = asyncio.ensure_future(self._handle(delivery))
+        task.set_name(f"job-{delivery.job_id}")
+        self._running.add(task)
+        self._meters.received.inc()
+        self._meters.slots_busy.set(len(self._running))
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._meters.slots_busy.set(len(self._running))
+        self._slot_freed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A job's task broke", exc_info=error, extra={"action": "task_broke", "task": task.get_name()})
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        # Silence is not health: a pool that no longer fetches must take the process down with it.
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            logger.critical("The pool died", exc_info=error, extra={"action": "pool_died"})
+            self.failed.set_result(None)
+
+
+async def _canceled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,215 @@
+"""The consumers' floor and what it stands on, opened for a test: a queue of its own, the real emulator and simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from consumers import gemini, profile_photo
+from consumers.acknowledger import Acknowledger
+from consumers.attempt import MAX_RECEIVES, Attempt, Workshop
+from consumers.gemini import Gemini, GeminiConfig
+from consumers.images import ImageWorker
+from consumers.metrics import PoolMetrics
+from consumers.pool import Pool
+from jobs import clock
+from jobs.aws import Clients
+from jobs.events import InProcessBus, JobEvent, Notice
+from jobs.files import Files
+from jobs.ids import JobId, UserId, new_job_id
+from jobs.job_table import JobTable, Tables
+from jobs.model import Job
+from jobs.secret import FixedKey
+from jobs.submission import Request, Submission
+from jobs.work_queue import WorkQueue
+
+PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """Everything a test of the pool touches."""
+
+    clients: Clients
+    tables: Tables
+    bus: InProcessBus
+    table: JobTable
+    files: Files
+    queue: WorkQueue
+    submission: Submission
+    workshop: Workshop
+    upload_bucket: str
+    queue_url: str
+    dead_letters_url: str
+    simulator_url: str
+
+    @asynccontextmanager
+    async def pool(self, *, slots: int = 8) -> AsyncIterator[Pool]:
+        """Run a pool for the length of the block."""
+        acknowledger = Acknowledger(self.queue)
+        workshop = replace(self.workshop, acknowledger=acknowledger)
+        pool = Pool(
+            self.queue,
+            lambda delivery: Attempt(workshop, delivery).run(),
+            acknowledger,
+            workshop.meters,
+            slots=slots,
+        )
+        pool.start()
+        try:
+            yield pool
+        finally:
+            await pool.stop(0)
+
+    async def upload(self, user: UserId, content: bytes) -> str:
+        """Put bytes where a browser would have put them."""
+        key = f"uploads/{user}/{new_job_id()}.png"
+        await self.clients.s3.put_object(Bucket=self.upload_bucket, Key=key, Body=content)
+        return self.files.upload_url(key)
+
+    async def submit(self, user: UserId, content: bytes, prompt: str | None = None) -> Job:
+        """Upload and submit one job."""
+        url = await self.upload(user, content)
+        request = Request(
+            user_id=user, pipeline=profile_photo.NAME, style="formal_interview", prompt=prompt, input_url=url
+        )
+        return await self.submission.submit(request)
+
+    async def usage(self, user: UserId) -> tuple[int, int]:
+        """Read what is taken and charged today."""
+        key = {"userIdDate": f"{user}#{clock.utc_day(clock.now_milliseconds())}"}
+        item: dict[str, Any] = (await self.clients.dynamodb.get_item(TableName=self.tables.usage, Key=key)).get(
+            "Item", {}
+        )
+        return int(item.get("taken", 0)), int(item.get("count", 0))
+
+    async def dead_letter(self) -> None:
+        """Wait until a message lies in the dead-letter queue."""
+        names: Any = ["All"]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (
+                await self.clients.receiver.receive_message(
+                    QueueUrl=self.dead_letters_url, WaitTimeSeconds=5, AttributeNames=names
+                )
+            ).get("Messages"):
+                pass
+
+    async def messages(self, url: str) -> int:
+        """Count a queue's messages, those in flight included."""
+        names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = await self.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(count) for count in answer["Attributes"].values())
+
+    async def simulator_stats(self) -> dict[str, Any]:
+        """Read the simulator's counters."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.simulator_url}/simulator/stats") as answer:
+            counters: dict[str, Any] = await answer.json()
+            return counters
+
+    async def reset_simulator(self) -> None:
+        """Set the simulator's counters to zero."""
+        async with aiohttp.ClientSession() as session, session.post(f"{self.simulator_url}/simulator/stats/reset"):
+            pass
+
+
+class Story:
+    """Follows one user's notices."""
+
+    def __init__(self, bus: InProcessBus, user: UserId) -> None:
+        self.notices: list[Notice] = []
+        self._news = asyncio.Event()
+        bus.subscribe(user, self._note)
+
+    def _note(self, notice: Notice) -> None:
+        self.notices.append(notice)
+        self._news.set()
+
+    @property
+    def events(self) -> list[str]:
+        """The durable events so far, by type."""
+        return [notice.type.value for notice in self.notices if isinstance(notice, JobEvent)]
+
+    async def until(self, event_type: str, job_id: JobId | None = None) -> Job:
+        """Wait for an event and return its job."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                for notice in self.notices:
+                    if (
+                        isinstance(notice, JobEvent)
+                        and notice.type == event_type
+                        and job_id in (None, notice.job.job_id)
+                    ):
+                        return notice.job
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def open_house(
+    clients: Clients,
+    tables: Tables,
+    cloud_environment: Mapping[str, str],
+    *,
+    visibility_seconds: int = 20,
+    gemini_timeout_seconds: int = 10,
+) -> AsyncIterator[House]:
+    """Open the house on a queue of its own, so that no other test's jobs come along."""
+    name = new_job_id()
+    dead_letters_url = (await clients.sqs.create_queue(QueueName=f"{name}-dead"))["QueueUrl"]
+    arn = (await clients.sqs.get_queue_attributes(QueueUrl=dead_letters_url, AttributeNames=["QueueArn"]))[
+        "Attributes"
+    ]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
+    queue_url = (await clients.sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": redrive}))["QueueUrl"]
+
+    bus = InProcessBus()
+    table = JobTable(clients.dynamodb, tables, bus)
+    queue = WorkQueue(clients.sqs, clients.receiver, url=queue_url, visibility_seconds=visibility_seconds)
+    files = Files(
+        clients.s3,
+        upload_bucket=cloud_environment["UPLOAD_BUCKET"],
+        result_bucket=cloud_environment["RESULT_BUCKET"],
+        upload_link_seconds=600,
+    )
+    meters = PoolMetrics(CollectorRegistry())
+    images = ImageWorker()
+    config = GeminiConfig(
+        image_model="gemini-nano-banana-2.1",
+        base_url=cloud_environment["GEMINI_BASE_URL"],
+        timeout_seconds=gemini_timeout_seconds,
+    )
+    async with gemini.open_session(config) as session:
+        workshop = Workshop(
+            table=table,
+            queue=queue,
+            files=files,
+            gemini=Gemini(session, config, FixedKey("simulated"), meters),
+            images=images,
+            bus=bus,
+            pipelines={profile_photo.NAME: profile_photo.run},
+            acknowledger=Acknowledger(queue),
+            meters=meters,
+            retry_seconds=(0, 0),
+        )
+        yield House(
+            clients=clients,
+            tables=tables,
+            bus=bus,
+            table=table,
+            files=files,
+            queue=queue,
+            submission=Submission(table, queue, daily_limit=100),
+            workshop=workshop,
+            upload_bucket=cloud_environment["UPLOAD_BUCKET"],
+            queue_url=queue_url,
+            dead_letters_url=dead_letters_url,
+            simulator_url=cloud_environment["GEMINI_BASE_URL"],
+        )
+    images.close()

@@ -1,0 +1,296 @@
+"""The pool, from the queue to the stored result, on the real wire protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping
+
+import pytest
+from PIL import Image
+
+from consumers.acknowledger import Acknowledger
+from consumers.pool import Pool
+from jobs.aws import Clients
+from jobs.errors import QueueRefused
+from jobs.events import JobProgress
+from jobs.ids import UserId
+from jobs.items import s3_key
+from jobs.job_table import Tables
+from jobs.model import Charge, Status
+from jobs.submission import Request, Submission
+from jobs.work_queue import Delivery, WorkQueue
+from tests.consumers.house import House, Story, open_house
+
+
+async def stored_picture(house: House, cloud_environment: Mapping[str, str], url: str) -> Image.Image:
+    """Read a stored result."""
+    answer = await house.clients.s3.get_object(Bucket=cloud_environment["RESULT_BUCKET"], Key=s3_key(url))
+    return Image.open(io.BytesIO(await answer["Body"].read()))
+
+
+async def test_a_job_becomes_a_stored_picture(
+    house: House, story: Story, user: UserId, photo: bytes, cloud_environment: Mapping[str, str]
+) -> None:
+    """The result lies under its job's key, the unit is charged once, and the message is gone."""
+    job = await house.submit(user, photo)
+    async with house.pool():
+        done = await story.until("job.completed")
+    assert done.output is not None
+    picture = await stored_picture(house, cloud_environment, done.output.url)
+
+    assert f"generated/{user}/{job.job_id}.png" == s3_key(done.output.url)
+    assert ("PNG", (done.output.facts["width"], done.output.facts["height"])) == (picture.format, picture.size)
+    assert story.events == ["job.queued", "job.processing", "job.completed"]
+    assert await house.usage(user) == (1, 1)
+    assert await house.messages(house.queue_url) == 0
+
+
+async def test_progress_passes_through_the_stages_in_order(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """Each stage is told once, further along than the one before, and forgotten at the end."""
+    job = await house.submit(user, photo)
+    async with house.pool():
+        await story.until("job.completed")
+    progress = [notice for notice in story.notices if isinstance(notice, JobProgress)]
+
+    assert [notice.stage.value for notice in progress] == ["downloading", "preparing", "generating", "storing"]
+    assert sorted(notice.fraction for notice in progress) == [notice.fraction for notice in progress]
+    assert house.bus.progress_of(job.job_id) is None
+
+
+async def test_a_result_is_stored_as_what_it_is(
+    house: House, story: Story, user: UserId, photo: bytes, cloud_environment: Mapping[str, str]
+) -> None:
+    """The model answers JPEG although PNG is usual."""
+    await house.submit(user, photo, "[[sim:jpeg]]")
+    async with house.pool():
+        done = await story.until("job.completed")
+    assert done.output is not None
+
+    assert done.output.url.endswith(".jpg")
+    assert done.output.facts["contentType"] == "image/jpeg"
+    assert (await stored_picture(house, cloud_environment, done.output.url)).format == "JPEG"
+
+
+async def test_rejected_content_fails_at_once_and_keeps_its_charge(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """There is no retry."""
+    await house.submit(user, photo, "[[sim:safety]]")
+    async with house.pool():
+        job = await story.until("job.failed")
+    assert job.failure is not None
+
+    assert (job.failure.code, job.failure.retryable, job.attempt) == ("content_rejected", False, 1)
+    assert await house.usage(user) == (1, 1)
+    assert await house.messages(house.queue_url) == 0
+
+
+def huge_header(photo_format: str, width: int, height: int) -> bytes:
+    """Write a small file whose header promises a huge picture."""
+    buffer = io.BytesIO()
+    Image.new("1", (width, height)).save(buffer, photo_format, **({"quality": 1} if photo_format == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("upload", "what"),
+    [
+        (b"just a text file, named .jpg", "text"),
+        (b"", "empty"),
+        (b"%PDF-1.7 ...", "pdf"),
+        (b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "gif"),
+        (None, "truncated"),
+        (huge_header("PNG", 30_000, 30_000), "bomb"),
+        (huge_header("PNG", 33, 30_000), "sliver"),
+        (huge_header("PNG", 8, 8), "tiny"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_an_upload_that_is_no_photo_fails_the_job_and_gives_the_unit_back(
+    house: House, story: Story, user: UserId, photo: bytes, upload: bytes | None, what: str
+) -> None:
+    """The worker alone can see it; Gemini is never called."""
+    await house.reset_simulator()
+    await house.submit(user, photo[: len(photo) // 2] if upload is None else upload, what)
+    async with house.pool():
+        job = await story.until("job.failed")
+    assert job.failure is not None
+
+    assert (job.failure.code, job.failure.retryable, job.charge) == ("invalid_image", False, Charge.RETURNED)
+    assert await house.usage(user) == (0, 0)
+    assert (await house.simulator_stats())["calls"] == 0
+
+
+async def test_an_upload_that_vanished_fails_the_job(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """It was there at submission and is gone at work."""
+    url = await house.upload(user, photo)
+    await house.clients.s3.delete_object(Bucket=house.upload_bucket, Key=s3_key(url))
+    job = await house.submit(user, photo)
+    async with house.pool():
+        await story.until("job.completed", job.job_id)
+    other = await house.submit(user, photo)
+    assert other.input_url is not None
+    await house.clients.s3.delete_object(Bucket=house.upload_bucket, Key=s3_key(other.input_url))
+    async with house.pool():
+        failed = await story.until("job.failed", other.job_id)
+    assert failed.failure is not None
+
+    assert failed.failure.code == "invalid_image"
+
+
+async def test_a_passing_failure_is_tried_again(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """The first call fails, the second try completes, charged once."""
+    await house.submit(user, photo, f"[[sim:500-once]] {user}")
+    async with house.pool():
+        done = await story.until("job.completed")
+
+    assert story.events == ["job.queued", "job.processing", "job.retrying", "job.processing", "job.completed"]
+    assert done.attempt == 2
+    assert await house.usage(user) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("marker", "code"),
+    [
+        ("[[sim:503]]", "provider_failure"),
+        ("[[sim:html-502]]", "provider_failure"),
+        ("[[sim:bad-json]]", "provider_failure"),
+        ("[[sim:text]]", "unusable_answer"),
+        ("[[sim:no-image]]", "unusable_answer"),
+    ],
+)
+async def test_a_lasting_failure_ends_after_the_third_receive_in_the_dead_letter_queue(
+    house: House, story: Story, user: UserId, photo: bytes, marker: str, code: str
+) -> None:
+    """The job is `failed` only then, the unit is given back, and the pool goes on with other work."""
+    await house.submit(user, photo, marker)
+    async with house.pool():
+        job = await story.until("job.failed")
+        healthy = await house.submit(user, photo)
+        await story.until("job.completed", healthy.job_id)
+        await house.dead_letter()
+    assert job.failure is not None
+
+    assert (code, True, 3) == (job.failure.code, job.failure.retryable, job.attempt)
+    assert story.events.count("job.retrying") == 2
+    assert await house.usage(user) == (1, 1)
+
+
+async def test_a_call_that_never_answers_is_given_up(
+    clients: Clients, tables: Tables, cloud_environment: Mapping[str, str], user: UserId, photo: bytes
+) -> None:
+    """Our own time-out ends it; the slot is free again."""
+    async with open_house(clients, tables, cloud_environment, gemini_timeout_seconds=1) as house:
+        story = Story(house.bus, user)
+        await house.submit(user, photo, "[[sim:hang]]")
+        async with house.pool(slots=1):
+            job = await story.until("job.failed")
+            await house.submit(user, photo)
+            await story.until("job.completed")
+    assert job.failure is not None
+
+    assert job.failure.code == "provider_failure"
+
+
+async def test_a_message_delivered_twice_at_once_calls_gemini_once(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """The queue holds the job's message twice; one delivery claims it, the other leaves it alone."""
+    await house.reset_simulator()
+    job = await house.submit(user, photo)
+    await house.queue.send(job)
+    async with house.pool():
+        await story.until("job.completed")
+
+    assert (await house.simulator_stats())["calls"] == 1
+    assert story.events.count("job.completed") == 1
+    assert await house.usage(user) == (1, 1)
+
+
+async def test_foreign_messages_hurt_nobody(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """Text, other JSON and an unknown job lie before the real one."""
+    for body in ("not json", '{"hello": 1}', '{"jobId": "job_unknown"}', '{"jobId": 7}'):
+        await house.clients.sqs.send_message(QueueUrl=house.queue_url, MessageBody=body)
+    await house.submit(user, photo)
+    async with house.pool():
+        await story.until("job.completed")
+
+    assert await house.messages(house.queue_url) == 4
+
+
+async def test_a_stopped_pool_hands_its_job_back_and_the_next_completes_it(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """No grace is given: the job is queued again, and charged once in the end."""
+    job = await house.submit(user, photo, "[[sim:slow=2]]")
+    async with house.pool() as pool:
+        await story.until("job.processing")
+        await pool.stop(0)
+    handed_back = await house.table.get(job.job_id)
+    async with house.pool():
+        await story.until("job.completed")
+
+    assert (handed_back.status, handed_back.owner) == (Status.QUEUED, None)
+    assert await house.usage(user) == (1, 1)
+
+
+async def test_a_stopping_pool_lets_the_job_in_hand_end(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """The grace is longer than the job."""
+    await house.submit(user, photo, "[[sim:slow=1]]")
+    async with house.pool() as pool:
+        await story.until("job.processing")
+        await pool.stop(20)
+
+    assert story.events[-1] == "job.completed"
+
+
+async def test_no_more_jobs_run_than_there_are_slots(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """Eight jobs, three slots."""
+    await house.reset_simulator()
+    jobs = [await house.submit(user, photo, f"[[sim:slow=0.3]] {number}") for number in range(8)]
+    async with house.pool(slots=3):
+        for job in jobs:
+            await story.until("job.completed", job.job_id)
+
+    assert (await house.simulator_stats())["peakInFlight"] == 3
+
+
+async def test_a_refusing_queue_fails_the_job_and_charges_nothing(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """The caller learns the job's id."""
+    nowhere = WorkQueue(house.clients.sqs, house.clients.receiver, url=f"{house.queue_url}-gone", visibility_seconds=20)
+    request_url = await house.upload(user, photo)
+    job = await house.submit(user, photo)
+
+    with pytest.raises(QueueRefused) as caught:
+        await Submission(house.table, nowhere, daily_limit=100).submit(
+            Request(user_id=user, pipeline="profile-photo", style="professional", input_url=request_url)
+        )
+    refused = await house.table.get(caught.value.job_id)  # type: ignore[arg-type]
+
+    assert job.job_id != refused.job_id
+    assert (refused.status, refused.charge) == (Status.FAILED, Charge.RETURNED)
+    assert await house.usage(user) == (1, 1)
+
+
+async def test_a_pool_whose_fetcher_dies_says_so(house: House) -> None:
+    """An error that is no outage must stop the process, not leave it silent."""
+
+    class Broken(WorkQueue):
+        async def receive(self, most: int) -> list[Delivery]:
+            raise RuntimeError(most)
+
+    queue = Broken(house.clients.sqs, house.clients.receiver, url=house.queue_url, visibility_seconds=5)
+
+    async def handle(_delivery: Delivery) -> None:
+        raise AssertionError
+
+    pool = Pool(queue, handle, Acknowledger(queue), house.workshop.meters, slots=1)
+    pool.start()
+    async with asyncio.timeout(5):
+        await pool.failed
+    await pool.stop(0)
