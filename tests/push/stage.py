@@ -1,0 +1,202 @@
+"""A real server with real sockets around the hub, and the few things tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+
+from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, Unauthorized
+from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Stage
+from jobs.ids import EventId, JobId, UserId
+from jobs.model import JSON, Caller, Charge, Job, Status
+from websocket.endpoint import SocketEndpoint
+from websocket.hub import Hub
+from websocket.limits import SocketLimits
+from websocket.messages import Snapshot
+
+ORIGIN = "https://darkroom.example"
+WAIT_SECONDS = 5
+Message = dict[str, Any]
+
+StartServer = Callable[[web.Application], Awaitable[TestServer]]
+
+
+def job(user: str = "alice", *, job_id: str = "job_1", version: int = 1, status: Status = Status.PROCESSING) -> Job:
+    """Return a job as the bus carries it."""
+    return Job(
+        job_id=JobId(job_id),
+        user_id=UserId(user),
+        pipeline="profile-photo",
+        status=status,
+        version=version,
+        created_at=0,
+        updated_at=0,
+        charge=Charge.CHARGED,
+        quota_day="2026-11-20",
+    )
+
+
+def completed(user: str = "alice", *, number: int = 1, job_id: str = "job_1") -> JobEvent:
+    """Return an event whose id is made of ``number``."""
+    done = job(user, job_id=job_id, version=number, status=Status.COMPLETED)
+    return JobEvent(event_id=EventId(f"{number:028x}"), type=EventType.COMPLETED, at=0, job=done)
+
+
+def progress(fraction: float, *, job_id: str = "job_1") -> JobProgress:
+    """Return how far alice's job is."""
+    return JobProgress(job=job(job_id=job_id), at=0, stage=Stage.GENERATING, fraction=fraction, message="Working")
+
+
+async def plain_view(job: Job) -> dict[str, JSON]:
+    """Write a job as JSON, unsigned."""
+    return {"jobId": job.job_id, "userId": job.user_id, "version": job.version, "status": job.status.value}
+
+
+async def empty_snapshot(_: UserId) -> Snapshot:
+    """Read the jobs of somebody who has none."""
+    return Snapshot(position=EventId("0"), jobs=[], has_more=False, quota={})
+
+
+async def authenticate(token: str) -> Caller:
+    """Take a token for its user's name, ``alice`` or ``alice@<seconds since the epoch when it expires>``."""
+    if token == "cloud is down":
+        raise CloudUnavailable
+    if not token.startswith(("alice", "bob")):
+        raise Unauthorized
+    name, _, expires_at = token.partition("@")
+    return Caller(user_id=UserId(name), expires_at=int(expires_at or time.time() + 3600))
+
+
+@web.middleware
+async def errors_as_statuses(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what the endpoint raises before the upgrade, as the service does."""
+    try:
+        return await handler(request)
+    except Forbidden as error:
+        return web.json_response({"error": error.message, "code": error.code}, status=403)
+    except InvalidRequest as error:
+        return web.json_response({"error": error.message, "code": error.code}, status=400)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A push floor at work."""
+
+    bus: InProcessBus
+    hub: Hub
+    registry: CollectorRegistry
+    server: TestServer
+    session: aiohttp.ClientSession
+
+    async def connect(self, token: str | None = "alice", **options: Any) -> Client:
+        """Open a socket, with the token in the header unless it is None."""
+        headers = options.pop("headers", {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+        return Client(await self.session.ws_connect(self.server.make_url("/ws"), headers=headers, **options))
+
+    async def connect_live(self, token: str = "alice", **options: Any) -> Client:
+        """Open a socket and read its welcome and snapshot."""
+        client = await self.connect(token, **options)
+        await client.read_types("welcome", "snapshot")
+        return client
+
+    async def connect_hung(self, token: str = "alice") -> socket.socket:
+        """Open a socket whose client never reads after the upgrade, and has hardly room for what it is sent."""
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(raw, (self.server.host, self.server.port))
+        key = base64.b64encode(os.urandom(16)).decode()
+        request = (
+            f"GET /ws HTTP/1.1\r\nHost: {self.server.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        )
+        await loop.sock_sendall(raw, request.encode())
+        received = b""
+        while b'"snapshot"' not in received:
+            received += await loop.sock_recv(raw, 4096)
+        return raw
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return a metric's value."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def all_gone(self) -> None:
+        """Wait until the server holds no socket."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self.hub._all_left.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client's end of a socket."""
+
+    socket: aiohttp.ClientWebSocketResponse
+
+    async def read(self) -> Message:
+        """Read one message."""
+        message: Message = await self.socket.receive_json(timeout=WAIT_SECONDS)
+        return message
+
+    async def read_types(self, *expected: str) -> list[Message]:
+        """Read messages of exactly these types, in this order."""
+        found = [await self.read() for _ in expected]
+        assert list(expected) == [message["type"] for message in found]
+        return found
+
+    async def send(self, message: Message) -> None:
+        """Send one message."""
+        await self.socket.send_str(json.dumps(message))
+
+    async def read_end(self) -> tuple[list[Message], int | None]:
+        """Read to the end; return what came before it and the close code."""
+        found: list[Message] = []
+        while (frame := await self.socket.receive(timeout=WAIT_SECONDS)).type is aiohttp.WSMsgType.TEXT:
+            found.append(json.loads(frame.data))
+        return found, self.socket.close_code
+
+    async def read_error(self) -> tuple[str, int | None]:
+        """Read to the end, which must be one ``error`` and a close; return the error's code and the close code."""
+        found, close_code = await self.read_end()
+        assert [message["type"] for message in found] == ["error"]
+        return found[0]["data"]["code"], close_code
+
+
+@dataclass(slots=True, kw_only=True)
+class Theatre:
+    """Starts push floors and ends them."""
+
+    start_server: StartServer
+    session: aiohttp.ClientSession
+    hubs: list[Hub] = field(default_factory=list)
+
+    async def start(
+        self,
+        *,
+        view: Callable[[Job], Awaitable[dict[str, JSON]]] = plain_view,
+        read_snapshot: Callable[[UserId], Awaitable[Snapshot]] = empty_snapshot,
+        **limits: float,
+    ) -> Push:
+        """Start a push floor with some limits changed."""
+        bus, registry = InProcessBus(), CollectorRegistry()
+        settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3), **limits)  # type: ignore[arg-type]
+        hub = Hub(bus, view, read_snapshot, limits=settings, registry=registry)
+        await hub.start()
+        self.hubs.append(hub)
+        app = web.Application(middlewares=[errors_as_statuses])
+        app.router.add_get("/ws", SocketEndpoint(hub, authenticate, frozenset({ORIGIN})).handle)
+        server = await self.start_server(app)
+        return Push(bus=bus, hub=hub, registry=registry, server=server, session=self.session)

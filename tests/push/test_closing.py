@@ -1,0 +1,91 @@
+"""How sockets end when the service does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+from jobs.model import JSON, Job
+from tests.push.stage import Theatre, completed, plain_view
+from websocket.close_codes import CloseCode
+
+
+async def test_closing_tells_everybody_to_come_back(theatre: Theatre) -> None:
+    """Signed in or not."""
+    push = await theatre.start()
+    live, waiting = await push.connect_live(), await push.connect(None)
+    closing = asyncio.create_task(push.hub.close())
+
+    assert await live.read_end() == ([], 1012)
+    assert await waiting.read_end() == ([], 1012)
+
+    await closing
+
+    assert push.count("ws_closed_total", code="1012") == 2
+
+
+async def test_what_was_published_before_the_close_is_told_before_it(theatre: Theatre) -> None:
+    """The last events of a draining pool still arrive."""
+    push = await theatre.start()
+    client = await push.connect_live()
+    for number in range(1, 4):
+        push.bus.publish(completed(number=number))
+    closing = asyncio.create_task(push.hub.close())
+    found, close_code = await client.read_end()
+    await closing
+
+    assert [message["job"]["version"] for message in found] == [1, 2, 3]
+    assert close_code == 1012
+
+
+async def test_a_hung_client_does_not_hold_up_the_close(theatre: Theatre) -> None:
+    """The others are closed at once, and the hub ends within its bound."""
+
+    async def large_view(job: Job) -> dict[str, JSON]:
+        return {**await plain_view(job), "prompt": "x" * 100_000}
+
+    push = await theatre.start(view=large_view, outbox_frames=10_000, outbox_bytes=10**9, drain_seconds=2)
+    healthy = await push.connect_live("bob")
+    with await push.connect_hung("alice"):
+        for number in range(100):
+            push.bus.publish(completed(number=number))
+        await push.hub._notices.join()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        closing = asyncio.create_task(push.hub.close())
+
+        assert await healthy.read_end() == ([], 1012)
+        assert loop.time() - began < 1
+
+        await closing
+
+        assert loop.time() - began < 5
+        assert push.count("ws_connections") == 0
+
+
+async def test_a_socket_that_comes_during_the_close_is_sent_away(theatre: Theatre) -> None:
+    """The listeners may still be open."""
+    push = await theatre.start()
+    await push.hub.close()
+    client = await push.connect()
+
+    assert await client.read_end() == ([], 1012)
+
+
+async def test_closing_twice_is_closing_once(theatre: Theatre) -> None:
+    """The second call finds nothing to do."""
+    push = await theatre.start()
+
+    await push.hub.close()
+    await push.hub.close()
+
+
+def test_the_documented_close_codes_are_those_of_the_code() -> None:
+    """docs/api.md lists each code the server sends today, with the same advice."""
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (\d{4}) \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+
+    documented = {int(code): advice for code, advice in rows}
+
+    assert documented == {int(code): code.reconnect for code in CloseCode if code is not CloseCode.DRAINING}

@@ -1,0 +1,118 @@
+"""How a user's jobs are, read from the embedded cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from jobs import clock, moves
+from jobs.aws import Clients
+from jobs.events import InProcessBus, JobEvent, Notice
+from jobs.files import Files
+from jobs.ids import UserId, new_job_id
+from jobs.job_table import JobPage, JobTable, Tables
+from jobs.model import Charge, Job, Status
+from jobs.views import JobViews
+from websocket.snapshot import SnapshotReader
+
+DAILY_LIMIT = 10
+
+
+@pytest.fixture
+def bus() -> InProcessBus:
+    """Make a bus."""
+    return InProcessBus()
+
+
+@pytest.fixture
+def table(clients: Clients, tables: Tables, bus: InProcessBus) -> JobTable:
+    """Open the table."""
+    return JobTable(clients.dynamodb, tables, bus)
+
+
+@pytest.fixture
+def views(clients: Clients, cloud_environment: Mapping[str, str], bus: InProcessBus) -> JobViews:
+    """Make what writes jobs as JSON."""
+    files = Files(
+        clients.s3,
+        upload_bucket=cloud_environment["UPLOAD_BUCKET"],
+        result_bucket=cloud_environment["RESULT_BUCKET"],
+        upload_link_seconds=3600,
+    )
+    return JobViews(files, bus)
+
+
+def reader(table: JobTable, views: JobViews, *, jobs: int = 50) -> SnapshotReader:
+    """Make a reader."""
+    return SnapshotReader(table, views, daily_limit=DAILY_LIMIT, jobs=jobs)
+
+
+async def submit(table: JobTable, user: UserId, *, age_seconds: int = 0) -> Job:
+    """Store a job and call it queued."""
+    now = clock.now_milliseconds() - age_seconds * 1000
+    job = Job(
+        job_id=new_job_id(),
+        user_id=user,
+        pipeline="profile-photo",
+        status=Status.PENDING,
+        version=1,
+        created_at=now,
+        updated_at=now,
+        charge=Charge.TAKEN,
+        quota_day=clock.utc_day(clock.now_milliseconds()),
+        input_url="s3://uploads/uploads/u/1.png",
+    )
+    await table.create(job, DAILY_LIMIT)
+    return await table.apply(job, moves.queued(now))
+
+
+async def test_somebody_without_jobs_has_an_empty_snapshot(table: JobTable, views: JobViews, user: UserId) -> None:
+    """There is no position either."""
+    snapshot = await reader(table, views).read(user)
+
+    assert snapshot.position is None
+    assert snapshot.jobs == []
+    assert not snapshot.has_more
+    assert snapshot.quota["usedToday"] == 0
+
+
+async def test_a_snapshot_has_the_newest_jobs_the_quota_and_the_position(
+    table: JobTable, views: JobViews, bus: InProcessBus, user: UserId
+) -> None:
+    """Newest first, with links, and a word that there are more."""
+    heard: list[Notice] = []
+    bus.subscribe(user, heard.append)
+    for age_seconds in (3, 2):
+        await submit(table, user, age_seconds=age_seconds)
+    newest = await submit(table, user, age_seconds=1)
+
+    snapshot = await reader(table, views, jobs=2).read(user)
+
+    last = heard[-1]
+    assert isinstance(last, JobEvent)
+    assert snapshot.position == last.event_id
+    assert [len(snapshot.jobs), snapshot.jobs[0]["jobId"], snapshot.has_more] == [2, newest.job_id, True]
+    assert str(snapshot.jobs[0]["inputImageSignedUrl"]).startswith("http")
+    assert snapshot.quota["remainingQuota"] == DAILY_LIMIT - 3
+
+
+async def test_an_index_that_lags_behind_the_table_does_not_hide_an_end(
+    clients: Clients, tables: Tables, views: JobViews, bus: InProcessBus, user: UserId
+) -> None:
+    """Interleaving: the job is over and its event told, the index still shows it as it was before."""
+
+    class LaggingIndex(JobTable):
+        """Reads pages as an index does that has not caught up yet."""
+
+        async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
+            page = await super().page(user_id, limit=limit, status=status, cursor=cursor)
+            return replace(page, jobs=tuple(replace(job, status=Status.PENDING, version=1) for job in page.jobs))
+
+    table = LaggingIndex(clients.dynamodb, tables, bus)
+    await submit(table, user)
+
+    snapshot = await reader(table, views).read(user)
+
+    assert [(job["status"], job["version"]) for job in snapshot.jobs] == [("queued", 2)]

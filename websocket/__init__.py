@@ -1,0 +1,1 @@
+"""The push floor: who is connected, and what they are owed."""

@@ -1,0 +1,216 @@
+"""One socket, from the upgrade to the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import WSMsgType, web
+
+from websocket import messages
+from websocket.close_codes import CloseCode, Disconnect
+from websocket.limits import SocketLimits
+from websocket.messages import Frame
+from websocket.metrics import SocketMetrics
+from websocket.outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+ABNORMAL_CLOSURE = 1006
+
+
+class Connection:
+    """Reads one client's messages and writes what it is owed, until somebody closes it.
+
+    ``abort`` cuts the transport. Everything runs in the task that awaits ``run``, but for one writer task.
+    """
+
+    __slots__ = (
+        "_abort",
+        "_end",
+        "_left_with",
+        "_life",
+        "_limits",
+        "_metrics",
+        "_outbox",
+        "_second_began",
+        "_second_frames",
+        "_socket",
+        "_writer",
+        "_writing_since",
+        "connection_id",
+    )
+
+    def __init__(
+        self, socket: web.WebSocketResponse, abort: Callable[[], None], *, limits: SocketLimits, metrics: SocketMetrics
+    ) -> None:
+        self.connection_id = f"con_{secrets.token_hex(8)}"
+        self._socket = socket
+        self._abort = abort
+        self._limits = limits
+        self._metrics = metrics
+        self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
+        self._writer: asyncio.Task[None] | None = None
+        self._life: asyncio.Timeout | None = None
+        self._end: Disconnect | None = None
+        self._left_with = ABNORMAL_CLOSURE
+        self._writing_since: float | None = None
+        self._second_began = 0.0
+        self._second_frames = 0
+
+    @property
+    def close_code(self) -> int:
+        """The code it was closed with, by us or by the client."""
+        return self._left_with if self._end is None else self._end.code
+
+    async def run(self, session: Callable[[], Awaitable[None]]) -> None:
+        """Run the session until it returns, raises Disconnect or ``close`` is called; then say why and close."""
+        try:
+            await self._attend(session)
+            await self._part()
+        finally:
+            if self._writer is not None:
+                self._writer.cancel()
+            # A closed transport still waits for its buffer to drain, for ever if the client does not read.
+            asyncio.get_running_loop().call_later(self._limits.close_seconds, self._abort)
+
+    def close(self, code: CloseCode, message: str | None = None) -> None:
+        """End the session from outside; the first reason counts."""
+        if self._end is not None:
+            return
+        self._end = Disconnect(code, message)
+        if self._life is not None and not self._life.expired():
+            self._life.reschedule(asyncio.get_running_loop().time())
+
+    def close_at(self, moment: float) -> None:
+        """Close with UNAUTHORIZED at a wall-clock time, in seconds since the epoch, unless told another one before."""
+        if self._life is not None and self._end is None and not self._life.expired():
+            self._life.reschedule(asyncio.get_running_loop().time() + moment - time.time())
+
+    def put(self, frame: Frame) -> None:
+        """Owe the client a frame that must not be lost; never waits, and closes a client that is too slow for it."""
+        if not self._outbox.put(frame):
+            self.close(CloseCode.SLOW)
+
+    def put_newest(self, key: str, frame: Frame) -> None:
+        """Owe the client a frame of which only the newest of a key matters; never waits."""
+        self._outbox.put_newest(key, frame)
+
+    async def write(self, frame: Frame) -> None:
+        """Send a frame past the outbox; only before ``go_live``. Raises Disconnect for a client that does not read."""
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await self._send(frame)
+        except TimeoutError:
+            raise Disconnect(CloseCode.SLOW) from None
+
+    def go_live(self) -> None:
+        """Start to send what has gathered in the outbox, and all that follows."""
+        self._writer = asyncio.create_task(self._write_owed(), name=f"writer of {self.connection_id}")
+
+    def check_writer(self, now: float) -> None:
+        """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time.
+
+        Somebody calls this for all sockets every second or so: a timer for each write would cost as much as the write.
+        """
+        if self._writing_since is not None and now - self._writing_since > self._limits.write_seconds:
+            self.close(CloseCode.SLOW)
+
+    async def receive(self) -> str | None:
+        """Wait for the client's next message; None says that the client has left. Raises Disconnect."""
+        while True:
+            message = await self._socket.receive()
+            match message.type:
+                case WSMsgType.TEXT:
+                    self._count_inbound()
+                    return str(message.data)
+                case WSMsgType.BINARY:
+                    raise Disconnect(CloseCode.BAD_FRAME, "Messages are text frames")
+                case WSMsgType.PING:
+                    self._count_inbound()
+                    await self._pong(message.data)
+                case WSMsgType.PONG:
+                    self._count_inbound()
+                case WSMsgType.ERROR:
+                    self._left_with = int(getattr(message.data, "code", ABNORMAL_CLOSURE))
+                    return None
+                case _:
+                    self._left_with = self._socket.close_code or ABNORMAL_CLOSURE
+                    return None
+
+    async def _pong(self, payload: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await self._socket.pong(payload)
+        except TimeoutError:
+            raise Disconnect(CloseCode.SLOW) from None
+
+    async def _attend(self, session: Callable[[], Awaitable[None]]) -> None:
+        """Run the session inside its life, a timeout that both ``close`` and the token's end move."""
+        try:
+            async with asyncio.timeout(None) as self._life:
+                if self._end is None:
+                    await session()
+        except TimeoutError:
+            self._end = self._end or Disconnect(CloseCode.UNAUTHORIZED, "The token has expired")
+        except Disconnect as end:
+            self._end = self._end or end
+        except ConnectionError:
+            pass  # the client left while we wrote; were it another connection, the client is closed all the same
+        except Exception:
+            # Nothing may reach the middleware: it would write an HTTP answer into the socket.
+            logger.exception("A socket failed", extra={"action": "socket", "connection_id": self.connection_id})
+            self._end = self._end or Disconnect(CloseCode.OVERLOADED)
+        finally:
+            self._life = None
+
+    async def _part(self) -> None:
+        """Send what is owed, the reason and the close frame, each with little patience."""
+        self._outbox.finish()
+        if self._end is None and self._socket.closed:
+            return  # aiohttp has answered the client's close
+        end = self._end or Disconnect(CloseCode.OVERLOADED)
+        with suppress(TimeoutError, ConnectionError):
+            if end.code is not CloseCode.SLOW:
+                async with asyncio.timeout(self._limits.drain_seconds):
+                    await self._send_last(end)
+        if self._writer is not None:
+            self._writer.cancel()
+        with suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(self._limits.close_seconds):
+                # Draining would wait for a client that does not read.
+                await self._socket.close(code=end.code, message=end.code.meaning.encode(), drain=False)
+
+    async def _send_last(self, end: Disconnect) -> None:
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
+        if end.code.error:
+            await self._send(messages.error(end.code.error, end.message))
+
+    async def _write_owed(self) -> None:
+        clock = asyncio.get_running_loop().time
+        try:
+            while (frame := await self._outbox.take()) is not None:
+                self._writing_since = clock()
+                await self._send(frame)
+                self._writing_since = None
+        except ConnectionError:
+            pass  # the reader learns of it too
+        finally:
+            self._writing_since = None
+
+    async def _send(self, frame: Frame) -> None:
+        await self._socket.send_frame(frame.content, WSMsgType.TEXT)
+        self._metrics.count_sent(frame.type)
+
+    def _count_inbound(self) -> None:
+        now = time.monotonic()
+        if now - self._second_began >= 1:
+            self._second_began, self._second_frames = now, 0
+        self._second_frames += 1
+        if self._second_frames > self._limits.inbound_frames_per_second:
+            raise Disconnect(CloseCode.TOO_MANY, "Too many messages")

@@ -1,0 +1,31 @@
+"""What a socket may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketLimits:
+    """Every bound of the push floor; tests lower them."""
+
+    outbox_frames: int = 256
+    outbox_bytes: int = 256 * 1024
+    inbound_bytes: int = 16 * 1024
+    inbound_frames_per_second: int = 20
+    connections_per_user: int = 20
+    connections_per_task: int = 10_000
+    undelivered_notices: int = 10_000
+    snapshot_jobs: int = 50
+
+    hello_seconds: float = 5
+    authenticate_seconds: float = 10
+    snapshot_seconds: float = 15
+    view_seconds: float = 5
+    write_seconds: float = 10
+    write_check_seconds: float = 1
+    protocol_ping_seconds: float = 25
+    ping_message_seconds: float = 25
+    expired_token_seconds: float = 30
+    drain_seconds: float = 3
+    close_seconds: float = 2
