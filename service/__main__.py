@@ -1,0 +1,112 @@
+"""The command line: ``python -m service`` runs the service, with ``--embedded`` everything it needs beside it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from service.process import CannotStart, Stopped, listen, read_settings, stop_on_signals, unless_stopped, url_of
+
+OK, FAILED, BAD_USAGE = 0, 1, 2
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line; what is not said there comes from the environment."""
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Run Darkroom: REST, WebSocket and the worker pool in one process. "
+        "All other settings come from the environment.",
+    )
+    parser.add_argument("--host", help="address to listen on (HOST; default 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_number(int, 0, 65535), help="port to listen on, 0 for any free one (PORT; default 8080)"
+    )
+    parser.add_argument(
+        "--embedded", action="store_true", help="run on this machine alone, with emulated AWS and simulated Gemini"
+    )
+    demo = parser.add_argument_group("with --embedded")
+    demo.add_argument(
+        "--data-dir", type=Path, default=Path(".darkroom"), help="where state is kept (default %(default)s)"
+    )
+    demo.add_argument(
+        "--gemini-latency",
+        type=_number(float, 0, 600),
+        default=2.0,
+        metavar="SECONDS",
+        help="the simulator's time for a picture (default %(default)s)",
+    )
+    demo.add_argument(
+        "--gemini-requests-per-minute",
+        type=_number(int, 1, 1_000_000),
+        metavar="N",
+        help="the simulator's rate limit (default none)",
+    )
+    demo.add_argument(
+        "--gemini-error-rate",
+        type=_number(float, 0, 1),
+        default=0.0,
+        metavar="FRACTION",
+        help="the share of the simulator's calls that fail (default %(default)s)",
+    )
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """Run until a signal; returns 0 after a clean stop, 1 when a part died, 2 for settings that do not work."""
+    options = parse_arguments()
+    run = _run_embedded if options.embedded else _run
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return OK if runner.run(run(options)) else FAILED
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return BAD_USAGE
+    except Stopped:
+        return OK
+
+
+async def _run(options: argparse.Namespace) -> bool:
+    stop = stop_on_signals()
+    said = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
+    settings = read_settings(said)
+    importlib.import_module("service.log").configure_logging(settings.log_level, settings.log_format)
+    listener = listen(settings.host, settings.port)
+    app = await unless_stopped(stop, asyncio.to_thread(importlib.import_module, "service.app"))
+    healthy: bool = await app.serve(
+        settings, listener, stop=stop, on_ready=lambda: print(f"Darkroom is ready: {url_of(listener)}", flush=True)
+    )
+    return healthy
+
+
+async def _run_embedded(options: argparse.Namespace) -> bool:
+    if importlib.util.find_spec("deploy") is None:
+        raise CannotStart("This installation has no embedded mode: the folder deploy is missing.")
+    stop = stop_on_signals()
+    healthy: bool = await importlib.import_module("service.embedded").run(options, stop)
+    return healthy
+
+
+def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """Make an argument type that says what numbers it takes."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = kind(-1)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}")
+        return value
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

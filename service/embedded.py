@@ -1,0 +1,107 @@
+"""The embedded mode: emulated AWS and simulated Gemini as children of this process, and the service on them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.cloud import Cloud, CloudFailed, CloudOptions, booting_cloud
+from service.process import CannotStart, listen, read_settings, unless_stopped, url_of
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost")
+DRAIN_SECONDS = 10
+MIN_LEASE_SECONDS = 30
+
+
+async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
+    """Run until ``stop``; returns False when a part died. Raises CannotStart, and Stopped before all is up."""
+    host = options.host or os.environ.get("HOST") or LOOPBACK[0]
+    if host not in LOOPBACK:
+        raise CannotStart(f"The embedded mode listens on this machine only (--host 127.0.0.1), not on {host}.")
+    port = options.port if options.port is not None else int(os.environ.get("PORT") or 8080)
+    listener = listen(host, port)
+    try:
+        async with booting_cloud(_cloud_options(options, listener)) as booting:
+            # The heavy modules load while the emulator boots.
+            booted = asyncio.gather(booting.ready(), asyncio.to_thread(importlib.import_module, "service.app"))
+            cloud, app = await unless_stopped(stop, booted)
+            settings = _settings(options, host, listener, cloud.environment)
+            importlib.import_module("service.log").configure_logging(settings.log_level, settings.log_format)
+            broken = asyncio.create_task(_stop_when_broken(cloud, stop), name="watch the cloud")
+            healthy: bool = await app.serve(
+                settings, listener, stop=stop, on_ready=lambda: _announce(options, settings, listener)
+            )
+            return not _was_broken(broken) and healthy
+    except CloudFailed as error:
+        raise CannotStart(str(error)) from error
+
+
+async def _stop_when_broken(cloud: Cloud, stop: asyncio.Event) -> None:
+    name = await cloud.broken()
+    print(f"The {name} ended unexpectedly; its log is in the data folder, under logs.", file=sys.stderr)
+    stop.set()
+
+
+def _was_broken(watch: asyncio.Task[None]) -> bool:
+    return not watch.cancel()
+
+
+def _cloud_options(options: argparse.Namespace, listener: socket.socket) -> CloudOptions:
+    port = listener.getsockname()[1]
+    return CloudOptions(
+        data_dir=options.data_dir,
+        page_origins=tuple(f"http://{name}:{port}" for name in LOOPBACK),
+        gemini_latency_seconds=options.gemini_latency,
+        gemini_requests_per_minute=options.gemini_requests_per_minute,
+        gemini_error_rate=options.gemini_error_rate,
+        real_gemini=_real_gemini(),
+    )
+
+
+def _real_gemini() -> bool:
+    return bool(os.environ.get("GEMINI_API_KEY"))
+
+
+def _settings(
+    options: argparse.Namespace, host: str, listener: socket.socket, environment: Mapping[str, str]
+) -> Settings:
+    """Take the cloud's environment for the real one, and what suits one machine where the person said nothing else."""
+    told = {name.lower(): value for name, value in environment.items()}
+    suitable = {
+        "lease_seconds": max(MIN_LEASE_SECONDS, round(3 * options.gemini_latency) + 15),
+        "drain_seconds": DRAIN_SECONDS,
+        "metrics_port": 0,
+        "log_level": "WARNING",
+    }
+    defaults = {name: value for name, value in suitable.items() if name.upper() not in os.environ}
+    simulated = ("aws",) if _real_gemini() else ("aws", "gemini")
+    port = listener.getsockname()[1]
+    return read_settings(told | defaults | {"host": host, "port": port, "embedded": True, "simulated": simulated})
+
+
+def _announce(options: argparse.Namespace, settings: Settings, listener: socket.socket) -> None:
+    """Print the one address, what is simulated, and where data lies."""
+    if _real_gemini():
+        gemini = "the real one, with your GEMINI_API_KEY: it costs money"
+    else:
+        gemini = f"simulated on this machine, {options.gemini_latency:g} s a picture"
+    data = Path(options.data_dir).resolve()
+    print(
+        f"\nDarkroom is ready: {url_of(listener)}\n\n"
+        f"  AWS      simulated on this machine (S3, DynamoDB, SQS, Cognito)\n"
+        f"  Gemini   {gemini}\n"
+        f"  Limit    {settings.daily_limit} pictures a day and user (DAILY_LIMIT)\n"
+        f"  Data     {data}  (kept; delete the folder to start afresh)\n"
+        f"  Stop     Ctrl-C\n",
+        flush=True,
+    )

@@ -1,0 +1,105 @@
+"""Errors as answers: each class's status, and the one body that all of them have."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from math import ceil
+from typing import Final
+
+from aiohttp import web
+
+from jobs import errors
+from jobs.model import JSON
+
+RETRY_AFTER_SECONDS: Final = 2
+
+
+class InvalidJSON(errors.RequestError):
+    """The body is not valid JSON"""
+
+    code = "invalid_json"
+
+
+class BodyTooLarge(errors.RequestError):
+    """The body is larger than 64 KiB"""
+
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(errors.RequestError):
+    """Send the body as Content-Type: application/json"""
+
+    code = "unsupported_media_type"
+
+
+class NotReady(errors.DarkroomError):
+    """This task takes no requests just now"""
+
+    code = "not_ready"
+
+
+# The nearest class of an error's ancestry counts; whatever is not here is our own failure.
+_STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
+    errors.RequestError: HTTPStatus.BAD_REQUEST,
+    errors.Unauthorized: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.JobNotFound: HTTPStatus.NOT_FOUND,
+    errors.UploadNotFound: HTTPStatus.NOT_FOUND,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TransientError: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_HTTP_ERRORS: Final = {
+    404: ("not_found", "There is nothing at this address"),
+    405: ("method_not_allowed", "This address does not take this method"),
+    413: (BodyTooLarge.code, str(BodyTooLarge())),
+}
+
+
+def status_of(error: errors.DarkroomError) -> HTTPStatus:
+    """Return the status that says what kind of error this is."""
+    known = (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+    return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def answer(error: errors.DarkroomError, request_id: str) -> web.Response:
+    """Write an error of ours as a response."""
+    body: dict[str, JSON] = {"error": error.message, "code": error.code, "requestId": request_id}
+    return web.json_response(body | _details(error), status=status_of(error), headers=_headers(error))
+
+
+def answer_http(error: web.HTTPException, request_id: str) -> web.Response:
+    """Write an error of the web server as a response of our form."""
+    code, sentence = _HTTP_ERRORS.get(error.status, ("invalid_request", error.reason))
+    if error.status >= 500:
+        code = errors.DarkroomError.code
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    body = {"error": sentence, "code": code, "requestId": request_id}
+    return web.json_response(body, status=error.status, headers=headers)
+
+
+def _details(error: errors.DarkroomError) -> dict[str, JSON]:
+    match error:
+        case errors.InvalidRequest(field=str() as field):
+            return {"field": field}
+        case errors.QuotaExceeded():
+            message = f"All {error.daily_limit} pictures of today are used. The quota resets at midnight UTC."
+            return {"remainingQuota": 0, "message": message}
+        case errors.QueueRefused():
+            return {"jobId": error.job_id}
+        case _:
+            return {}
+
+
+def _headers(error: errors.DarkroomError) -> dict[str, str]:
+    match error:
+        case errors.Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case errors.TransientError():
+            return {"Retry-After": str(ceil(error.retry_after_seconds or RETRY_AFTER_SECONDS))}
+        case NotReady():
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        case _:
+            return {}

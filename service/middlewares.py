@@ -1,0 +1,106 @@
+"""What happens around every request: its id and log line, its errors as answers, its caller, its headers."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from typing import Final
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from jobs.errors import DarkroomError, Unauthorized
+from service import errors, keys
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+_QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz"})
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Name the request, then log and time its answer."""
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
+    request[keys.REQUEST_ID] = request_id
+    started = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        response = await handler(request)
+        # A socket lives for hours; whoever keeps it says when it opens and closes.
+        if not isinstance(response, web.WebSocketResponse):
+            _note(request, response.status, time.perf_counter() - started)
+    return response
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into an answer of the one form."""
+    request_id = request[keys.REQUEST_ID]
+    try:
+        return await handler(request)
+    except DarkroomError as error:
+        _refuse_if_prepared(request)
+        response = errors.answer(error, request_id)
+        if response.status >= 500 and not isinstance(error, errors.NotReady):
+            logger.exception("A request failed", extra={"action": "request_failed", "code": error.code})
+        return response
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        _refuse_if_prepared(request)
+        return errors.answer_http(error, request_id)
+    except ConnectionError:
+        raise  # the client is gone: there is nobody to answer
+    except Exception:
+        _refuse_if_prepared(request)
+        logger.exception("A request failed", extra={"action": "request_failed"})
+        return errors.answer(DarkroomError(), request_id)
+
+
+@web.middleware
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Find out who calls, except where a resource is public or there is none."""
+    match_info = request.match_info
+    if match_info.http_exception is not None or match_info.route.resource in request.app[keys.PUBLIC_RESOURCES]:
+        return await handler(request)
+    services = request.app[keys.SERVICES]
+    caller = await services.verifier.verify(_bearer_token(request))
+    request[keys.CALLER] = caller
+    with structlog.contextvars.bound_contextvars(user_id=caller.user_id):
+        await services.users.note_sign_in(caller)
+        return await handler(request)
+
+
+def _bearer_token(request: web.Request) -> str:
+    scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized
+    return token.strip()
+
+
+def _refuse_if_prepared(request: web.Request) -> None:
+    """Re-raise the error in hand when an answer is under way: a second one would be written into its middle."""
+    if keys.PREPARED in request:
+        raise  # noqa: PLE0704 - called from except blocks only
+
+
+def _note(request: web.Request, status: int, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    method = request.method if request.method in hdrs.METH_ALL else "other"
+    request.app[keys.METRICS].observe(route=route, method=method, status=status, seconds=seconds)
+    logger.log(
+        logging.DEBUG if route in _QUIET_ROUTES else logging.INFO,
+        "Request",
+        extra={
+            "action": "request",
+            "method": method,
+            "route": route,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 1),
+        },
+    )

@@ -1,0 +1,95 @@
+/** Takes a photo from a drop anywhere, the clipboard, a file or the camera, and shows it at once. */
+
+import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
+import { usePage } from '../page.js';
+
+/** @typedef {(file: File) => void} Take */
+
+/** @param {DataTransfer | null} data */
+const firstFile = (data) => data?.files[0];
+
+/** Accept a photo dropped or pasted anywhere on the page. @param {Take} take @returns {boolean} whether one hovers above it */
+function useDropAndPaste(take) {
+  const [isHovering, setIsHovering] = useState(false);
+  const newest = useRef(take);
+  newest.current = take;
+  useEffect(() => {
+    const controller = new AbortController();
+    const options = { signal: controller.signal };
+    addEventListener('dragover', (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      setIsHovering(true);
+    }, options);
+    addEventListener('dragleave', (event) => event.relatedTarget ?? setIsHovering(false), options);
+    addEventListener('drop', (event) => {
+      setIsHovering(false);
+      const file = firstFile(event.dataTransfer);
+      if (!file) return;
+      event.preventDefault();
+      newest.current(file);
+    }, options);
+    addEventListener('paste', (event) => {
+      const file = firstFile(event.clipboardData);
+      if (file) newest.current(file);
+    }, options);
+    return () => controller.abort();
+  }, []);
+  return isHovering;
+}
+
+/**
+ * A button that is a file input: the input lies invisible on it, so keyboard, pointer and label all work.
+ * @param {{label: string, testId: string, onTake: Take, capture?: string, className?: string}} props
+ */
+function FileButton({ label, testId, onTake, capture, className = '' }) {
+  const { config } = usePage();
+  /** @param {any} event */
+  const change = ({ target }) => {
+    const [file] = target.files;
+    // Emptied, so that choosing the same file again is a change too.
+    target.value = '';
+    if (file) onTake(file);
+  };
+  return html`<label class=${`file-button ${className}`}>
+    <input type="file" data-testid=${testId} accept=${config.contentTypes.join(',')} capture=${capture} onChange=${change} />
+    <span>${label}</span>
+  </label>`;
+}
+
+/**
+ * @param {{photo: import('../studio.js').Photo | null, onTake: Take, onRemove: () => void,
+ *   submission: import('../store.js').Submission | null}} props
+ */
+export function PhotoField({ photo, onTake, onRemove, submission }) {
+  const { i18n, config } = usePage();
+  const isHovering = useDropAndPaste(onTake);
+  const limits = i18n.t('photo.limits', { limit: i18n.megabytes(config.maxUploadBytes) });
+  const hint = html`<p class="photo-hint">${i18n.t('photo.hint')}</p>`;
+  return html`<fieldset>
+    <legend>${i18n.t('photo.title')}</legend>
+    <div class="photo-box" data-has-photo=${Boolean(photo)}>
+      ${photo ? html`<${Preview} photo=${photo} submission=${submission} />` : hint}
+      <div class="photo-actions">
+        <${FileButton} testId="photo-input" label=${i18n.t(photo ? 'photo.replace' : 'photo.choose')} onTake=${onTake} />
+        <${FileButton} testId="camera-input" label=${i18n.t('photo.camera')} onTake=${onTake} capture="user" className="camera" />
+        ${photo && html`<button type="button" class="quiet" data-testid="photo-remove" onClick=${onRemove}>${i18n.t('photo.remove')}</button>`}
+      </div>
+      ${!photo && html`<small>${limits}</small>`}
+    </div>
+    ${isHovering && html`<div class="drop-veil" aria-hidden="true"><p>${i18n.t('photo.drop')}</p></div>`}
+  </fieldset>`;
+}
+
+/** @param {{photo: import('../studio.js').Photo, submission: import('../store.js').Submission | null}} props */
+function Preview({ photo, submission }) {
+  const { i18n } = usePage();
+  const [brokenUrl, setBrokenUrl] = useState('');
+  const isBroken = brokenUrl === photo.previewUrl;
+  const isUploading = submission?.phase === 'uploading' && submission.previewUrl === photo.previewUrl;
+  return html`${isBroken
+      ? html`<p class="problem">${i18n.t('photo.unreadable')}</p>`
+      : html`<img class="preview" data-testid="preview" src=${photo.previewUrl} alt=${i18n.t('photo.alt')} onError=${() => setBrokenUrl(photo.previewUrl)} />`}
+    <p class="preview-name"><span>${photo.file.name}</span> <small>${i18n.megabytes(photo.file.size)}</small></p>
+    ${isUploading && html`<progress max="1" value=${submission.fraction} aria-label=${i18n.t('upload.label')}></progress>`}`;
+}

@@ -1,0 +1,113 @@
+/** The page's words in Korean and English, and numbers and times as the reader writes them. */
+
+const STORAGE_KEY = 'darkroom.language';
+
+/** In each language's own words, for the switch. @type {Record<string, string>} */
+export const LANGUAGES = { en: 'English', ko: '한국어' };
+
+/** @typedef {Record<string, string>} Catalogue */
+
+/**
+ * The saved language if there is one, else the first of the reader's that we speak, else English.
+ * @param {string | null} saved @param {readonly string[]} wanted
+ */
+export function preferredLanguage(saved, wanted) {
+  const known = [saved ?? '', ...wanted].map((tag) => tag.slice(0, 2).toLowerCase());
+  return known.find((tag) => tag in LANGUAGES) ?? 'en';
+}
+
+/** @returns {Promise<I18n>} */
+export async function loadI18n() {
+  const entries = Object.keys(LANGUAGES).map(async (language) => {
+    const response = await fetch(new URL(`./i18n/${language}.json`, import.meta.url));
+    return [language, await response.json()];
+  });
+  const catalogues = Object.fromEntries(await Promise.all(entries));
+  return new I18n(catalogues, preferredLanguage(localStorage.getItem(STORAGE_KEY), navigator.languages));
+}
+
+export class I18n {
+  /** @type {() => void} */ onChange = () => {};
+
+  /** @param {Record<string, Catalogue>} catalogues @param {string} language */
+  constructor(catalogues, language) {
+    this.catalogues = catalogues;
+    this.language = language;
+    document.documentElement.lang = language;
+  }
+
+  /** The language the switch leads to. */
+  get other() {
+    return this.language === 'ko' ? 'en' : 'ko';
+  }
+
+  /** @param {string} language */
+  choose(language) {
+    this.language = language;
+    localStorage.setItem(STORAGE_KEY, language);
+    document.documentElement.lang = language;
+    this.onChange();
+  }
+
+  /**
+   * The words for a key, each `{name}` replaced by its value.
+   * @param {string} key @param {Record<string, string | number>} [values]
+   */
+  t = (key, values = {}) => {
+    const words = this.catalogues[this.language][key] ?? key;
+    return words.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
+  };
+
+  /**
+   * The words for the first key the catalogue has, else the fallback.
+   * @param {string[]} keys @param {string} fallback
+   */
+  firstOf(keys, fallback) {
+    const key = keys.find((candidate) => candidate in this.catalogues[this.language]);
+    return key ? this.t(key) : fallback;
+  }
+
+  /** @param {number} value @param {Intl.NumberFormatOptions} [options] */
+  number(value, options) {
+    return new Intl.NumberFormat(this.language, options).format(value);
+  }
+
+  /** @param {number} fraction 0 to 1 */
+  percent(fraction) {
+    return this.number(fraction, { style: 'percent', maximumFractionDigits: 0 });
+  }
+
+  /** @param {number} bytes */
+  megabytes(bytes) {
+    const value = bytes / 2 ** 20;
+    const maximumFractionDigits = value < 10 ? 1 : 0;
+    return this.number(Math.max(value, 0.1), { style: 'unit', unit: 'megabyte', maximumFractionDigits });
+  }
+
+  /** @param {number} milliseconds */
+  duration(milliseconds) {
+    const seconds = milliseconds / 1000;
+    /** @param {number} value @param {string} unit @param {number} digits */
+    const part = (value, unit, digits = 0) =>
+      this.number(value, { style: 'unit', unit, unitDisplay: 'narrow', maximumFractionDigits: digits });
+    if (seconds < 60) return part(seconds, 'second', seconds < 10 ? 1 : 0);
+    return `${part(Math.floor(seconds / 60), 'minute')} ${part(Math.floor(seconds % 60), 'second')}`;
+  }
+
+  /** A moment in the reader's own time. @param {string} iso */
+  moment(iso) {
+    const options = /** @type {const} */ ({ month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
+    return new Intl.DateTimeFormat(this.language, options).format(new Date(iso));
+  }
+
+  /** A moment within the next day, with its weekday. @param {string} iso */
+  soon(iso) {
+    const options = /** @type {const} */ ({ weekday: 'short', hour: 'numeric', minute: '2-digit' });
+    return new Intl.DateTimeFormat(this.language, options).format(new Date(iso));
+  }
+
+  /** What went wrong, in a sentence. @param {{code: string, message: string}} problem */
+  problem({ code, message }) {
+    return this.firstOf([`error.${code}`], message || this.t('error.unknown'));
+  }
+}

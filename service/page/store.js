@@ -1,0 +1,166 @@
+/**
+ * What the page knows: pure functions from one state to the next, and a small box that holds the state.
+ *
+ * @typedef {{code: string, message: string, retryable: boolean}} Failure
+ * @typedef {{stage: string, fraction: number, message?: string, version?: number}} Progress
+ * @typedef {{
+ *   jobId: string, status: string, version: number, terminal: boolean, createdAt: string, updatedAt?: string,
+ *   attempt?: number, style?: string, prompt?: string, pipeline?: string, inputImageUrl?: string,
+ *   inputImageSignedUrl?: string, outputImageUrl?: string, processingTime?: number, progress?: Progress,
+ *   result?: {contentType: string, width: number, height: number, bytes: number}, error?: string, failure?: Failure,
+ * }} Job
+ * @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota
+ * @typedef {{phase: 'uploading' | 'sending', fraction: number, style: string, previewUrl: string,
+ *   fileKey: string, knownIds: Set<string>}} Submission
+ * @typedef {{
+ *   jobs: Map<string, Job>, progress: Map<string, Progress>, previews: Map<string, string>, quota: Quota | null,
+ *   hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submission: Submission | null, clockOffset: number,
+ * }} State
+ */
+
+/** @returns {State} */
+export function emptyState() {
+  return {
+    jobs: new Map(),
+    progress: new Map(),
+    previews: new Map(),
+    quota: null,
+    hasMore: false,
+    cursor: undefined,
+    isLoaded: false,
+    submission: null,
+    clockOffset: 0,
+  };
+}
+
+/**
+ * Take a job in, unless a version at least as new is known: events and snapshots may come late or twice.
+ * @param {State} state @param {Job} job @returns {State}
+ */
+export function withJob(state, job) {
+  const known = state.jobs.get(job.jobId);
+  return known && known.version >= job.version ? state : replaceJob(state, job);
+}
+
+/**
+ * Take a job read anew for its links: the same version is welcome, an older one is not.
+ * @param {State} state @param {Job} job @returns {State}
+ */
+export function withFreshLinks(state, job) {
+  const known = state.jobs.get(job.jobId);
+  return known && known.version > job.version ? state : replaceJob(state, job);
+}
+
+/** @param {State} state @param {Job} job @returns {State} */
+function replaceJob(state, job) {
+  const jobs = new Map(state.jobs).set(job.jobId, job);
+  const progress = new Map(state.progress);
+  if (job.terminal || (progress.get(job.jobId)?.version ?? 0) < job.version) progress.delete(job.jobId);
+  return { ...state, jobs, progress };
+}
+
+/** @param {State} state @param {Job[]} jobs @returns {State} */
+function withJobs(state, jobs) {
+  return jobs.reduce(withJob, state);
+}
+
+/**
+ * Merge what the socket says at its start. Jobs known from further back stay.
+ * @param {State} state @param {{jobs: Job[], hasMore: boolean, quota?: Quota}} snapshot @returns {State}
+ */
+export function withSnapshot(state, snapshot) {
+  const merged = withJobs(state, snapshot.jobs);
+  // Once paging has begun, its cursor knows better than the snapshot whether there is more.
+  const hasMore = state.cursor === undefined ? snapshot.hasMore : state.hasMore;
+  return { ...merged, hasMore, quota: snapshot.quota ?? state.quota, isLoaded: true };
+}
+
+/**
+ * Merge one page of the history.
+ * @param {State} state @param {{jobs: Job[], nextCursor?: string}} page @returns {State}
+ */
+export function withPage(state, page) {
+  return { ...withJobs(state, page.jobs), cursor: page.nextCursor, hasMore: Boolean(page.nextCursor) };
+}
+
+/**
+ * Note how far a running job is; the newest replaces all before.
+ * @param {State} state @param {{jobId: string, version: number}} job @param {Progress} progress @returns {State}
+ */
+export function withProgress(state, job, progress) {
+  const known = state.jobs.get(job.jobId);
+  if (!known || known.terminal || known.version > job.version) return state;
+  const noted = { ...progress, version: job.version };
+  return { ...state, progress: new Map(state.progress).set(job.jobId, noted) };
+}
+
+/**
+ * Put an accepted job on show before the socket tells of it: version 0, so that any news replaces it.
+ * @param {State} state @param {{jobId: string, status: string}} accepted @param {{style: string, prompt: string}} asked
+ * @param {string} previewUrl @returns {State}
+ */
+export function withAccepted(state, accepted, asked, previewUrl) {
+  const createdAt = new Date(Date.now() + state.clockOffset).toISOString();
+  const job = { ...asked, jobId: accepted.jobId, status: accepted.status, version: 0, terminal: false, createdAt };
+  const previews = new Map(state.previews).set(job.jobId, previewUrl);
+  return { ...withJob(state, job), previews, submission: null };
+}
+
+/** @param {State} state @returns {Job[]} */
+export function newestFirst(state) {
+  return [...state.jobs.values()].sort(
+    (a, b) => b.createdAt.localeCompare(a.createdAt) || b.jobId.localeCompare(a.jobId),
+  );
+}
+
+/** @param {State} state */
+export function runningCount(state) {
+  const running = [...state.jobs.values()].filter((job) => !job.terminal).length;
+  return running + (visibleSubmission(state) ? 1 : 0);
+}
+
+/**
+ * The submission under way, until the socket has brought the very job it asked for (which may beat the reply).
+ * @param {State} state @returns {Submission | null}
+ */
+export function visibleSubmission(state) {
+  const { submission } = state;
+  if (!submission?.fileKey) return submission;
+  const hasArrived = [...state.jobs.values()].some(
+    (job) => !submission.knownIds.has(job.jobId) && job.inputImageUrl?.endsWith(submission.fileKey),
+  );
+  return hasArrived ? null : submission;
+}
+
+/** @param {State} state */
+export function isQuotaUsedUp({ quota, clockOffset }) {
+  return quota?.remainingQuota === 0 && Date.parse(quota.resetsAt) > Date.now() + clockOffset;
+}
+
+/**
+ * How far a running job is, from the newest word on it.
+ * @param {State} state @param {Job} job @returns {Progress | undefined}
+ */
+export function progressOf(state, job) {
+  return job.terminal ? undefined : (state.progress.get(job.jobId) ?? job.progress);
+}
+
+/** Holds the state and tells its subscribers of each change. */
+export class Store {
+  /** @type {State} */ state = emptyState();
+  /** @type {Set<() => void>} */ #subscribers = new Set();
+
+  /** @param {(state: State) => State} change */
+  update(change) {
+    const next = change(this.state);
+    if (next === this.state) return;
+    this.state = next;
+    this.#subscribers.forEach((notify) => notify());
+  }
+
+  /** @param {() => void} notify @returns {() => void} ends the subscription */
+  subscribe(notify) {
+    this.#subscribers.add(notify);
+    return () => void this.#subscribers.delete(notify);
+  }
+}

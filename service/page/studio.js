@@ -1,0 +1,196 @@
+/** What the page does for a signed-in person: follows the socket, submits photos, fetches history and downloads. */
+
+import { LiveSocket } from './socket.js';
+import { SessionEnded } from './session.js';
+import { Store, withAccepted, withFreshLinks, withJob, withPage, withProgress, withSnapshot } from './store.js';
+import { uploadPhoto } from './upload.js';
+
+/** @typedef {import('./api.js').Api} Api */
+/** @typedef {import('./store.js').Job} Job */
+/** @typedef {{file: File, previewUrl: string, fileKey: string}} Photo `fileKey` is empty until the photo is stored */
+
+const QUOTA_DELAY_MS = 400;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const PAGE_SIZE = 100;
+
+export class Studio {
+  store = new Store();
+  /** @type {(state: import('./socket.js').ConnectionState) => void} */ onConnection = () => {};
+  /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
+  /** @type {AbortController | null} */ #submitting = null;
+  /** @type {Map<string, Promise<void>>} */ #readings = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #quotaTimer;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #midnightTimer;
+
+  /** @param {Api} api */
+  constructor(api) {
+    this.api = api;
+    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+    this.socket = new LiveSocket({
+      url: `${scheme}//${location.host}/ws`,
+      token: (options) => api.session.token(options),
+      isHopeless: (error) => error instanceof SessionEnded,
+      onMessage: (message) => this.#receive(message),
+      onState: (state) => this.onConnection(state),
+    });
+  }
+
+  start() {
+    this.socket.start();
+    this.#readQuotaSoon();
+  }
+
+  stop() {
+    this.socket.stop();
+    this.#submitting?.abort();
+    clearTimeout(this.#quotaTimer);
+    clearTimeout(this.#midnightTimer);
+  }
+
+  /** @param {import('./socket.js').Message} message */
+  #receive({ type, time, job, data }) {
+    if (time) this.#setClock(time);
+    if (type === 'snapshot') this.#takeSnapshot(data);
+    else if (type === 'job.progress') this.store.update((state) => withProgress(state, job, data));
+    else if (type.startsWith('job.') && job?.jobId) this.#takeJob(job);
+  }
+
+  /** @param {string} time of the service, which may differ from this machine's */
+  #setClock(time) {
+    const clockOffset = Date.parse(time) - Date.now();
+    const isDrift = Math.abs(clockOffset - this.store.state.clockOffset) > 1_000;
+    if (isDrift) this.store.update((state) => ({ ...state, clockOffset }));
+  }
+
+  /** @param {any} data */
+  #takeSnapshot(data) {
+    this.store.update((state) => withSnapshot(state, data));
+    this.#expectReset();
+  }
+
+  /** @param {Job} job */
+  #takeJob(job) {
+    const before = this.store.state;
+    this.store.update((state) => withJob(state, job));
+    if (this.store.state === before) return;
+    this.onJobNews(job);
+    // A job taken in or given back moves the day's number, which no message carries.
+    if (job.status !== 'processing') this.#readQuotaSoon();
+  }
+
+  #readQuotaSoon() {
+    clearTimeout(this.#quotaTimer);
+    this.#quotaTimer = setTimeout(() => void this.#readQuota(), QUOTA_DELAY_MS);
+  }
+
+  async #readQuota() {
+    try {
+      const { dailyLimit, usedToday, remainingQuota, quotaResetsAt } = await this.api.me();
+      const quota = { dailyLimit, usedToday, remainingQuota, resetsAt: quotaResetsAt };
+      this.store.update((state) => ({ ...state, quota }));
+      this.#expectReset();
+    } catch {
+      // The number on show stays; the next job or snapshot brings a new one.
+    }
+  }
+
+  /** Read the number again when the day ends. */
+  #expectReset() {
+    const { quota, clockOffset } = this.store.state;
+    if (!quota?.resetsAt) return;
+    const milliseconds = Date.parse(quota.resetsAt) - clockOffset - Date.now();
+    clearTimeout(this.#midnightTimer);
+    if (milliseconds < 0 || milliseconds > LONGEST_TIMER_MS) return;
+    this.#midnightTimer = setTimeout(() => this.#readQuotaSoon(), milliseconds);
+  }
+
+  /**
+   * Upload the photo unless it is stored already, then start a job. Ends quietly when the person cancels.
+   * @param {Photo} photo @param {{style: string, prompt: string}} wish @returns {Promise<void>}
+   */
+  async submit(photo, wish) {
+    const controller = new AbortController();
+    this.#submitting = controller;
+    const knownIds = new Set(this.store.state.jobs.keys());
+    const { previewUrl } = photo;
+    this.#setSubmission({ phase: 'uploading', fraction: 0, style: wish.style, previewUrl, fileKey: '', knownIds });
+    try {
+      photo.fileKey ||= await this.#upload(photo.file, controller.signal);
+      this.#changeSubmission({ phase: 'sending', fraction: 1, fileKey: photo.fileKey });
+      const accepted = await this.api.generate({ fileKey: photo.fileKey, ...wish });
+      this.store.update((state) => withAccepted(state, accepted, wish, previewUrl));
+      this.#noteRemaining(accepted.remainingQuota);
+    } catch (error) {
+      this.#setSubmission(null);
+      // The stored photo may be gone by now: the next try uploads it again.
+      photo.fileKey = '';
+      if (controller.signal.aborted) return;
+      this.#readQuotaSoon();
+      throw error;
+    }
+  }
+
+  /** Stop the upload under way. */
+  cancelUpload() {
+    this.#submitting?.abort();
+  }
+
+  /** @param {File} file @param {AbortSignal} signal */
+  #upload(file, signal) {
+    /** @param {number} fraction */
+    const onProgress = (fraction) => this.#changeSubmission({ fraction });
+    return uploadPhoto({ api: this.api, file, onProgress, signal });
+  }
+
+  /** @param {import('./store.js').Submission | null} submission */
+  #setSubmission(submission) {
+    this.store.update((state) => ({ ...state, submission }));
+  }
+
+  /** @param {Partial<import('./store.js').Submission>} change */
+  #changeSubmission(change) {
+    const { submission } = this.store.state;
+    if (submission) this.#setSubmission({ ...submission, ...change });
+  }
+
+  /** @param {number} remainingQuota */
+  #noteRemaining(remainingQuota) {
+    const { quota } = this.store.state;
+    if (quota) this.store.update((state) => ({ ...state, quota: { ...quota, remainingQuota } }));
+  }
+
+  /** Fetch the next page of history. The first one starts anew: a snapshot has no cursor to go on from. */
+  async loadMore() {
+    const page = await this.api.jobs({ cursor: this.store.state.cursor, limit: PAGE_SIZE });
+    this.store.update((state) => withPage(state, page));
+  }
+
+  /**
+   * Read a job again for links that work; its two pictures share one reading.
+   * @param {string} jobId @returns {Promise<void>}
+   */
+  refreshLinks(jobId) {
+    const reading = this.#readings.get(jobId) ?? this.#readJob(jobId).finally(() => this.#readings.delete(jobId));
+    this.#readings.set(jobId, reading);
+    return reading;
+  }
+
+  /** @param {string} jobId */
+  async #readJob(jobId) {
+    const job = await this.api.job(jobId);
+    this.store.update((state) => withFreshLinks(state, job));
+  }
+
+  /** Save the picture as a file of that name. @param {Job} job @param {string} fileName */
+  async download(job, fileName) {
+    const { downloadUrl } = await this.api.downloadLink(job.jobId);
+    // From another origin a link cannot name the file; a blob can. The cache may hold an answer without CORS headers.
+    const response = await fetch(downloadUrl, { cache: 'no-store' });
+    if (!response.ok) throw new Error(`storage answered ${response.status}`);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = fileName;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+}

@@ -1,0 +1,99 @@
+/** A photo's way to storage: checked here, then sent straight to S3 under a signed link. */
+
+/** @typedef {import('./api.js').Api} Api */
+/** @typedef {{maxUploadBytes: number, contentTypes: string[]}} Limits */
+
+const STALL_MS = 30_000;
+const MOST_LINKS = 3;
+
+/** @type {Record<string, string[]>} */
+const EXTENSIONS = { 'image/jpeg': ['.jpg', '.jpeg'], 'image/png': ['.png'], 'image/webp': ['.webp'] };
+
+/** Storage did not take the photo; `code` is `upload_refused`, `upload_failed` or `upload_stalled`. */
+export class UploadError extends Error {
+  /** @param {string} code */
+  constructor(code) {
+    super(code);
+    this.code = code;
+  }
+}
+
+/**
+ * Why a file cannot be taken, as an error code, or null when it can.
+ * @param {File} file @param {Limits} limits @returns {string | null}
+ */
+export function photoProblem(file, { contentTypes, maxUploadBytes }) {
+  if (!contentTypes.includes(file.type)) return 'photo_type';
+  if (file.size === 0) return 'photo_empty';
+  return file.size > maxUploadBytes ? 'photo_size' : null;
+}
+
+/** The file's name with an extension that fits its type: the service refuses any other. @param {File} file */
+export function uploadName(file) {
+  const fitting = EXTENSIONS[file.type] ?? [''];
+  const name = file.name.toLowerCase();
+  return fitting.some((extension) => name.endsWith(extension)) ? file.name : `photo${fitting[0]}`;
+}
+
+/**
+ * Send a photo and return its file key. A link that is refused, expired or cut off is replaced by a fresh one.
+ * @param {{api: Api, file: File, onProgress: (fraction: number) => void, signal: AbortSignal}} options
+ * @throws {UploadError} or the signal's reason, or an ApiError from asking for the link
+ */
+export async function uploadPhoto({ api, file, onProgress, signal }) {
+  const photo = { fileName: uploadName(file), contentType: file.type, fileSize: file.size };
+  for (let links = 1; ; links += 1) {
+    const link = await api.uploadLink(photo);
+    try {
+      await put(link, file, onProgress, signal);
+      return link.fileKey;
+    } catch (error) {
+      if (signal.aborted || links === MOST_LINKS) throw error;
+    }
+  }
+}
+
+/**
+ * @param {{uploadUrl: string, uploadHeaders: Record<string, string>}} link @param {File} file
+ * @param {(fraction: number) => void} onProgress @param {AbortSignal} signal
+ * @returns {Promise<void>}
+ */
+function put(link, file, onProgress, signal) {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    // fetch() tells nothing about the bytes sent; XMLHttpRequest does.
+    const request = new XMLHttpRequest();
+    const stop = () => request.abort();
+    const stalled = stallClock(() => {
+      reject(new UploadError('upload_stalled'));
+      stop();
+    });
+    request.upload.onprogress = (event) => {
+      stalled.restart();
+      onProgress(event.loaded / event.total);
+    };
+    request.onload = () => (request.status < 300 ? resolve() : reject(new UploadError('upload_refused')));
+    request.onerror = () => reject(new UploadError('upload_failed'));
+    request.onabort = () => reject(signal.reason);
+    request.onloadend = () => {
+      stalled.cancel();
+      signal.removeEventListener('abort', stop);
+    };
+    signal.addEventListener('abort', stop);
+    request.open('PUT', link.uploadUrl);
+    for (const [name, value] of Object.entries(link.uploadHeaders)) request.setRequestHeader(name, value);
+    request.send(file);
+  });
+}
+
+/** A slow upload is fine, a silent one is not. @param {() => void} onStall */
+function stallClock(onStall) {
+  let timer = setTimeout(onStall, STALL_MS);
+  return {
+    restart() {
+      clearTimeout(timer);
+      timer = setTimeout(onStall, STALL_MS);
+    },
+    cancel: () => clearTimeout(timer),
+  };
+}

@@ -1,0 +1,88 @@
+"""What stands around the service in its process: settings, the listening socket, and the signals that stop it.
+
+Only light modules are imported here: the embedded cloud boots while the heavy ones load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import socket
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+T = TypeVar("T")
+
+
+class CannotStart(Exception):
+    """The service cannot start; the message is what a person needs to know."""
+
+
+class Stopped(Exception):
+    """A signal came before the service was ready."""
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return the event that the first SIGINT or SIGTERM sets; a second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    return stop
+
+
+async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
+    """Await the work, or cancel it and raise Stopped when ``stop`` is set first."""
+    task = asyncio.ensure_future(work)
+    stopping = asyncio.create_task(stop.wait(), name="wait for stop")
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    raise Stopped
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind the socket now, so that a taken port is said before anything is started. Raises CannotStart."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.") from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the address a browser opens."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def read_settings(overrides: dict[str, object]) -> Settings:
+    """Read the settings from the environment, ``overrides`` first. Raises CannotStart with a line for each mistake."""
+    module = importlib.import_module("service.settings")
+    pydantic = importlib.import_module("pydantic")
+    try:
+        settings: Settings = module.Settings(**overrides)
+    except pydantic.ValidationError as error:
+        raise CannotStart("\n".join(["The settings are not complete:", *module.explain(error)])) from error
+    return settings

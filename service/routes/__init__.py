@@ -1,0 +1,30 @@
+"""The routes: one module per resource, and the one list that says which of them need no token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from service import keys
+from service.routes import demo, health, jobs, page, profile_photo, uploads, users
+from service.settings import Settings
+
+
+def add_routes(app: web.Application, settings: Settings) -> None:
+    """Add all routes. Those not listed as public need a token."""
+    public: list[web.AbstractRouteDef] = [
+        *health.ROUTES,
+        *page.ROUTES,
+        *profile_photo.PUBLIC_ROUTES,
+        # The socket signs its callers in itself: page scripts could not see a refused upgrade.
+        web.get("/ws", app[keys.SERVICES].socket_endpoint, allow_head=False),
+    ]
+    if settings.embedded:
+        public += demo.ROUTES
+    app[keys.PUBLIC_RESOURCES] = _resources(app.add_routes(public))
+    app.add_routes([*uploads.ROUTES, *profile_photo.ROUTES, *jobs.ROUTES, *users.ROUTES])
+
+
+def _resources(routes: Iterable[web.AbstractRoute]) -> frozenset[web.AbstractResource]:
+    return frozenset(route.resource for route in routes if route.resource is not None)

@@ -1,0 +1,33 @@
+"""What the routes work with, opened by the composition root before there is a web application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp.typedefs import Handler
+from prometheus_client import CollectorRegistry
+
+from jobs.files import Files
+from jobs.job_table import JobTable
+from jobs.submission import Submission
+from jobs.user_table import UserTable
+from jobs.views import JobViews
+from service.demo_sign_in import DemoSignIn
+from service.readiness import Readiness
+from service.tokens import TokenVerifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """``socket_endpoint`` serves ``GET /ws`` and signs its callers in itself; ``demo_sign_in`` is for the embedded mode."""
+
+    jobs: JobTable
+    users: UserTable
+    files: Files
+    submission: Submission
+    views: JobViews
+    verifier: TokenVerifier
+    readiness: Readiness
+    registry: CollectorRegistry
+    socket_endpoint: Handler
+    demo_sign_in: DemoSignIn | None = None

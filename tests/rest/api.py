@@ -1,0 +1,96 @@
+"""A caller of the API, with eyes for what it leaves in the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from jobs import clock, moves
+from jobs.aws import Clients
+from jobs.ids import UserId
+from jobs.job_table import JobTable, Tables
+from jobs.model import Job, Output
+from service.services import Services
+from tests.rest.issuer import Issuer
+
+JPEG_HEADERS = {"Content-Type": "image/jpeg"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A response, read."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+    @property
+    def error(self) -> tuple[int, str]:
+        """The status and the stable code."""
+        return self.status, self.body["code"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """Calls the API as one user."""
+
+    http: TestClient[web.Request, web.Application]
+    issuer: Issuer
+    services: Services
+    clients: Clients
+    tables: Tables
+    upload_bucket: str
+    user: UserId
+
+    async def call(self, method: str, path: str, *, token: str | None = None, **options: Any) -> Answer:
+        """Send a request with the user's token, or another; an empty one is left out."""
+        token = self.issuer.id_token(self.user) if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("headers", {})
+        async with self.http.request(method, path, headers=headers, **options) as response:
+            body = await response.json() if response.content_type == "application/json" else await response.text()
+            return Answer(status=response.status, body=body, headers=response.headers)
+
+    async def get(self, path: str, **options: Any) -> Answer:
+        """Send a GET."""
+        return await self.call("GET", path, **options)
+
+    async def post(self, path: str, body: Any, **options: Any) -> Answer:
+        """Send a POST of JSON."""
+        return await self.call("POST", path, json=body, **options)
+
+    async def uploaded(self) -> str:
+        """Put something under a fresh key of the user and return the key."""
+        key = f"uploads/{self.user}/1_{'a' * 32}.jpg"
+        await self.clients.s3.put_object(Bucket=self.upload_bucket, Key=key, Body=b"a photo")
+        return key
+
+    async def started(self) -> str:
+        """Start a job and return its id."""
+        answer = await self.post("/generate", {"fileKey": await self.uploaded(), "style": "professional"})
+        return str(answer.body["jobId"])
+
+    async def usage(self) -> tuple[int, int]:
+        """Read how many units are taken and charged today."""
+        key = {"userIdDate": f"{self.user}#{clock.utc_day(clock.now_milliseconds())}"}
+        answer = await self.clients.dynamodb.get_item(TableName=self.tables.usage, Key=key, ConsistentRead=True)
+        item: Any = answer.get("Item", {})
+        return int(item.get("taken", 0)), int(item.get("count", 0))
+
+    async def stored_jobs(self) -> list[Job]:
+        """Read the user's jobs."""
+        return list((await self.services.jobs.page(self.user, limit=100, status=None, cursor=None)).jobs)
+
+
+async def complete(table: JobTable, job: Job) -> Job:
+    """Do the worker's part."""
+    now = clock.now_milliseconds()
+    claimed = await table.apply(job, moves.claimed("a-worker", now + 60_000, now))
+    output = Output(
+        url=f"s3://results/generated/{job.user_id}/{job.job_id}.png", model_name="a-model", generation_milliseconds=12
+    )
+    return await table.apply(claimed, moves.completed("a-worker", output, now + 5))

@@ -1,0 +1,181 @@
+"""The web application on the embedded cloud, with an issuer of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from cryptography.hazmat.primitives.asymmetric import rsa
+from prometheus_client import CollectorRegistry
+
+from jobs.aws import AWSConfig, Clients, open_clients
+from jobs.events import InProcessBus
+from jobs.files import Files
+from jobs.ids import UserId
+from jobs.job_table import JobTable
+from jobs.submission import Submission
+from jobs.user_table import UserTable
+from jobs.views import JobViews
+from jobs.work_queue import WorkQueue
+from service.demo_sign_in import DemoSignIn
+from service.readiness import Readiness
+from service.services import Services
+from service.settings import Settings
+from service.tokens import TokenVerifier
+from service.web_app import RUNNER_OPTIONS, create_app
+from tests.conftest import PAGE_ORIGIN
+from tests.rest import issuer as issuers
+from tests.rest.api import Api
+from tests.rest.issuer import Issuer
+
+
+@pytest.fixture(scope="session")
+def signing_key() -> rsa.RSAPrivateKey:
+    """Make the issuer's key once: it takes a tenth of a second."""
+    return issuers.new_key()
+
+
+@pytest.fixture
+def issuer(signing_key: rsa.RSAPrivateKey) -> Issuer:
+    """Make an issuer."""
+    return Issuer(signing_key)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clients(cloud_environment: Mapping[str, str]) -> AsyncIterator[Clients]:
+    """Open the clients once for all tests of REST, which share a loop for it: opening takes longer than most tests."""
+    async with open_clients(connection(cloud_environment)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def opened() -> AsyncIterator[AsyncExitStack]:
+    """Close what a test has opened."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def session(opened: AsyncExitStack) -> aiohttp.ClientSession:
+    """Open a client session."""
+    return await opened.enter_async_context(aiohttp.ClientSession())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def jwks_url(issuer: Issuer, opened: AsyncExitStack) -> str:
+    """Serve the issuer's public keys."""
+    server = await opened.enter_async_context(TestServer(issuer.app()))
+    return str(server.make_url("/jwks.json"))
+
+
+class Start(Protocol):
+    """Starts the service under settings of the test's own."""
+
+    def __call__(self, *, demo_sign_in: DemoSignIn | None = None, **changes: Any) -> Awaitable[Api]:
+        """Start it and return its caller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a service is made of here."""
+
+    environment: Mapping[str, str]
+    clients: Clients
+    verifier: TokenVerifier
+
+    def settings(self, changes: Mapping[str, Any]) -> Settings:
+        named: dict[str, Any] = {name.lower(): value for name, value in self.environment.items()}
+        return Settings(**{**named, "public_url": PAGE_ORIGIN, **changes})
+
+    def services(self, settings: Settings, demo_sign_in: DemoSignIn | None) -> Services:
+        clients, bus = self.clients, InProcessBus()
+        jobs = JobTable(clients.dynamodb, settings.tables(), bus)
+        queue = WorkQueue(clients.sqs, clients.receiver, url=settings.sqs_queue_url, visibility_seconds=30)
+        files = Files(
+            clients.s3,
+            upload_bucket=settings.upload_bucket,
+            result_bucket=settings.result_bucket,
+            upload_link_seconds=settings.presigned_url_expiration,
+        )
+        return Services(
+            jobs=jobs,
+            users=UserTable(clients.dynamodb, settings.users_table),
+            files=files,
+            submission=Submission(jobs, queue, daily_limit=settings.daily_limit),
+            views=JobViews(files, bus),
+            verifier=self.verifier,
+            readiness=Readiness(),
+            registry=CollectorRegistry(),
+            socket_endpoint=_socket,
+            demo_sign_in=demo_sign_in,
+        )
+
+
+@pytest.fixture
+def start(
+    cloud_environment: Mapping[str, str],
+    clients: Clients,
+    session: aiohttp.ClientSession,
+    issuer: Issuer,
+    jwks_url: str,
+    opened: AsyncExitStack,
+    user: UserId,
+) -> Start:
+    """Hand over what starts the service."""
+    verifier = TokenVerifier(session, issuers.NAME, jwks_url, issuers.CLIENT_ID)
+    parts = _Parts(environment=cloud_environment, clients=clients, verifier=verifier)
+
+    async def start_service(*, demo_sign_in: DemoSignIn | None = None, **changes: Any) -> Api:
+        settings = parts.settings(changes)
+        services = parts.services(settings, demo_sign_in)
+        server = TestServer(create_app(settings, services))
+        opened.push_async_callback(server.close)
+        await server.start_server(**RUNNER_OPTIONS)
+        return Api(
+            http=await opened.enter_async_context(TestClient(server)),
+            issuer=issuer,
+            services=services,
+            clients=clients,
+            tables=settings.tables(),
+            upload_bucket=settings.upload_bucket,
+            user=user,
+        )
+
+    return start_service
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(start: Start) -> Api:
+    """Start the service as it is by default."""
+    return await start()
+
+
+@pytest.fixture
+def as_other(api: Api) -> Callable[[], Api]:
+    """Make a caller who is somebody else."""
+    return lambda: replace(api, user=UserId(f"{api.user}-other"))
+
+
+def connection(environment: Mapping[str, str]) -> AWSConfig:
+    """Say how to reach the embedded cloud."""
+    return AWSConfig(
+        region=environment["AWS_REGION"],
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+async def _socket(request: web.Request) -> web.StreamResponse:
+    """Fail after the upgrade, as an endpoint must not."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.send_str("hello")
+    raise RuntimeError("the endpoint has a defect")

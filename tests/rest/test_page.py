@@ -1,0 +1,91 @@
+"""Health, readiness, the page and its configuration."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from service.metrics import make_metrics_app
+from tests.rest.api import Api
+from tests.rest.conftest import Start
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_readiness_follows_the_life_of_the_task(api: Api) -> None:
+    """Alive all the time, ready between start and drain, and still serving while draining."""
+    readiness = api.services.readiness
+    statuses = [(await api.get("/readyz", token="")).status]
+    readiness.ready()
+    statuses.append((await api.get("/readyz", token="")).status)
+    readiness.drain()
+    readiness.ready()
+    draining = await api.get("/readyz", token="")
+
+    assert [*statuses, draining.status] == [503, 200, 503]
+    assert draining.body["code"] == "not_ready"
+    assert (await api.get("/healthz", token="")).body == {"status": "healthy"}
+    assert (await api.get("/user/me")).status == 200
+
+
+async def test_the_root_is_a_page_for_browsers(api: Api) -> None:
+    """With a policy that lets it reach this service and the buckets only."""
+    answer = await api.get("/", token="", headers={"Accept": "text/html,*/*"})
+    policy = answer.headers["Content-Security-Policy"]
+    storage = api.services.files.upload_url("x")
+
+    assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
+    assert "<!doctype html>" in answer.body.lower()
+    assert storage.startswith("s3://")
+    assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+    assert "connect-src 'self' ws://127.0.0.1:8080 http://127.0.0.1:" in policy
+    assert "unsafe" not in policy
+
+
+async def test_the_root_tells_programs_what_the_original_told(api: Api) -> None:
+    """Health checks of original clients read it."""
+    answer = await api.get("/", token="")
+
+    assert (answer.status, answer.body["status"], answer.body["model_loaded"]) == (200, "healthy", True)
+    assert isinstance(answer.body["message"], str)
+
+
+async def test_modules_of_the_page_are_revalidated(api: Api) -> None:
+    """An unchanged one is not sent again."""
+    first = await api.get("/page/api.js", token="")
+    again = await api.get("/page/api.js", token="", headers={"If-None-Match": first.headers["ETag"]})
+
+    assert (first.status, first.headers["Cache-Control"], again.status) == (200, "no-cache", 304)
+    assert (await api.get("/favicon.ico", token="")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/page/../settings.py", "/page/%2e%2e/settings.py", "/page/", "/page/vendor"])
+async def test_nothing_but_the_page_is_served(api: Api, path: str) -> None:
+    """No folder lists, and no way out of the folder."""
+    assert (await api.get(path, token="")).status == 404
+
+
+async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
+    """What it may offer, and what is simulated."""
+    api = await start(embedded=True, simulated="aws,gemini", daily_limit=3)
+    answer = await api.get("/app-config.json", token="")
+
+    assert answer.body == {
+        "demo": True,
+        "simulated": ["aws", "gemini"],
+        "dailyLimit": 3,
+        "maxUploadBytes": 10_485_760,
+        "contentTypes": ["image/jpeg", "image/png", "image/webp"],
+        "maxPromptLength": 2000,
+    }
+
+
+async def test_metrics_are_read_on_a_port_of_their_own(api: Api) -> None:
+    """So that no load balancer shows them."""
+    await api.get("/healthz")
+    async with TestClient(TestServer(make_metrics_app(api.services.registry))) as metrics:
+        answer = await metrics.get("/metrics")
+        text = await answer.text()
+
+    assert 'http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1.0' in text
+    assert (await api.get("/metrics", token="")).status == 404

@@ -1,0 +1,138 @@
+"""What the environment may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings, explain
+
+NEEDED = {
+    "UPLOAD_BUCKET": "up",
+    "RESULT_BUCKET": "down",
+    "SQS_QUEUE_URL": "https://sqs/q",
+    "USERS_TABLE": "users",
+    "USAGE_LOG_TABLE": "usage",
+    "IMAGE_JOBS_TABLE": "jobs",
+    "JOB_EVENTS_TABLE": "events",
+    "COGNITO_USER_POOL_ID": "pool",
+    "COGNITO_CLIENT_ID": "client",
+    "GEMINI_API_KEY": "the-secret-key",
+}
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+
+
+def problems(**changes: Any) -> list[str]:
+    """Return what is wrong with the settings."""
+    with pytest.raises(ValidationError) as caught:
+        Settings(**changes)
+    return explain(caught.value)
+
+
+def test_defaults_are_those_of_the_originals() -> None:
+    """And the issuer follows from the pool."""
+    settings = Settings()
+
+    assert (settings.presigned_url_expiration, settings.daily_limit, settings.aws_region) == (
+        3600,
+        10,
+        "ap-northeast-2",
+    )
+    assert settings.model_name == "gemini-nano-banana-2.1"
+    assert settings.issuer == "https://cognito-idp.ap-northeast-2.amazonaws.com/pool"
+    assert f"{settings.issuer}/.well-known/jwks.json" == settings.jwks_url
+    assert frozenset({"http://127.0.0.1:8080"}) == settings.origins
+    assert "the-secret-key" not in repr(settings)
+
+
+def test_older_table_names_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Task definitions of the original carry them; the newer one wins."""
+    for name in ("USERS_TABLE", "USAGE_LOG_TABLE"):
+        monkeypatch.delenv(name)
+    for kind in ("Users", "UsageLog", "ImageJobs"):
+        monkeypatch.setenv(f"ProfilePhotoAI-{kind}-Table", f"old-{kind}")
+    tables = Settings().tables()
+
+    assert (tables.users, tables.usage, tables.jobs) == ("old-Users", "old-UsageLog", "jobs")
+
+
+def test_keywords_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a variable has two names."""
+    monkeypatch.setenv("PORT", "1234")
+    monkeypatch.setenv("ProfilePhotoAI-Users-Table", "old")
+    settings = Settings(port=9999, users_table="mine")
+
+    assert (settings.port, settings.users_table) == (9999, "mine")
+
+
+def test_each_fault_is_one_line_naming_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the value, which may be a secret."""
+    monkeypatch.delenv("UPLOAD_BUCKET")
+    monkeypatch.delenv("USERS_TABLE")
+    lines = problems(daily_limit="many", public_url="photos.example.com")
+
+    assert {"UPLOAD_BUCKET is missing", "USERS_TABLE is missing"} <= set(lines)
+    assert "PUBLIC_URL: must be an http or https address" in lines
+    assert any(line.startswith("DAILY_LIMIT: ") for line in lines)
+    assert len(lines) == 4
+
+
+def test_a_gemini_key_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By value or by name."""
+    monkeypatch.delenv("GEMINI_API_KEY")
+
+    assert problems() == ["GEMINI_API_KEY or GEMINI_API_KEY_SECRET_ARN is missing"]
+    assert Settings(gemini_api_key_secret_arn="arn").gemini_api_key is None
+
+
+def test_the_embedded_mode_stays_on_this_machine() -> None:
+    """Its sign-in asks for no password."""
+    [line] = problems(embedded=True, host="0.0.0.0")
+    settings = Settings(embedded=True, port=8090)
+
+    assert line.startswith("HOST must be 127.0.0.1")
+    assert frozenset({"http://127.0.0.1:8090", "http://localhost:8090"}) == settings.origins
+
+
+def test_origins_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path or a star is refused at the start rather than never matched."""
+    monkeypatch.setenv("ALLOWED_ORIGINS", "https://a.example, https://b.example:8443")
+    settings = Settings(public_url="https://photos.example.com/app")
+
+    assert frozenset({"https://photos.example.com", "https://a.example", "https://b.example:8443"}) == settings.origins
+    for wrong in ("*", "https://a.example/", "a.example"):
+        [line] = problems(allowed_origins=wrong)
+        assert line.startswith("ALLOWED_ORIGINS: ")
+
+
+def test_aws_keys_are_used_for_an_emulator_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On AWS they may be temporary ones, which are nothing without their session."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    on_aws = Settings().aws_config()
+    emulated = Settings(aws_endpoint_url="http://127.0.0.1:4566").aws_config()
+
+    assert (on_aws.access_key_id, on_aws.secret_access_key) == (None, None)
+    assert (emulated.access_key_id, emulated.secret_access_key) == ("id", "secret")
+
+
+def test_the_page_may_reach_its_buckets() -> None:
+    """Under both names that signed links may have."""
+    assert "https://up.s3.ap-northeast-2.amazonaws.com" in Settings().storage_origins
+    assert "https://down.s3.amazonaws.com" in Settings().storage_origins
+    assert Settings(aws_endpoint_url="http://127.0.0.1:4566/").storage_origins == ("http://127.0.0.1:4566",)
+
+
+@pytest.mark.parametrize(("value", "port"), [("off", None), ("0", 0), ("9191", 9191)])
+def test_metrics_may_be_off(monkeypatch: pytest.MonkeyPatch, value: str, port: int | None) -> None:
+    """0 is any free port, as everywhere."""
+    monkeypatch.setenv("METRICS_PORT", value)
+
+    assert port == Settings().metrics_port
