@@ -1,0 +1,1 @@
+"""Measurements: each prints a table with the floor and the service side by side, taken in one run."""
