@@ -155,7 +155,7 @@ class Gemini:
 async def open_session(config: GeminiConfig) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the HTTP session the SDK is given; it closes with the process, never by the SDK."""
     connector = aiohttp.TCPConnector(limit=config.connections, keepalive_timeout=60)
-    async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22, trust_env=True) as session:
+    async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22) as session:
         yield session
 
 

@@ -46,18 +46,34 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when we stop
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
-    try:
-        listener = socket.create_server(("127.0.0.1", options.port), backlog=1024)
-    except OSError as error:
-        refuse(f"port {options.port} cannot be used: {error.strerror}")
+    listener = listen(options.port) if options.port else None
     data_dir = options.data_dir.resolve()
     os.umask(0o077)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     data_dir.chmod(0o700)
     lock = take(data_dir / "lock")
+    listener = listener or listen_as_before(data_dir / "port")
     configure(data_dir, listener.getsockname()[1])
     asyncio.run(Emulator(listener, frozenset(origin.encode() for origin in options.origin)).run())
     lock.close()
+
+
+def listen(port: int) -> socket.socket:
+    """Bind the loopback port."""
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=1024)
+    except OSError as error:
+        refuse(f"port {port} cannot be used: {error.strerror}")
+
+
+def listen_as_before(memory: Path) -> socket.socket:
+    """Bind the port of the last run if it is free: an open page may reach no other one."""
+    try:
+        listener = socket.create_server(("127.0.0.1", int(memory.read_text())), backlog=1024)
+    except (OSError, ValueError, OverflowError):
+        listener = listen(0)
+    memory.write_text(str(listener.getsockname()[1]))
+    return listener
 
 
 def refuse(sentence: str) -> NoReturn:

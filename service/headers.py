@@ -48,7 +48,8 @@ def add_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse
         if keys.REQUEST_ID in request:
             response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
         response.headers.update(_FOR_ALL)
-        is_page = response.content_type == "text/html"
+        # A 304 has no content type, and its headers replace those that the browser has kept with the page.
+        is_page = response.content_type == "text/html" or (response.status == 304 and request.path == "/")
         response.headers["Content-Security-Policy"] = page_policy if is_page else _DATA_POLICY
         # The page and its modules are asked for anew each time, by ETag; everything else is one user's and changes.
         is_static = request.path == "/" or request.path.startswith(("/page/", "/favicon"))

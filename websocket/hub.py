@@ -143,7 +143,14 @@ class Hub:
             self._close_audience(notice.job.user_id)
 
     async def _dispatch_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        turn_ends = 0.0
         while True:
+            # A full queue and views that are ready at once would keep the loop from everybody else. But giving way after
+            # each notice would let one pass for every round of a busy loop, and the queue would only grow.
+            if loop.time() >= turn_ends:
+                await asyncio.sleep(0)
+                turn_ends = loop.time() + self.limits.turn_seconds
             notice = await self._notices.get()
             try:
                 await self._dispatch(notice)
@@ -153,8 +160,6 @@ class Hub:
                 self._close_audience(notice.job.user_id)
             finally:
                 self._notices.task_done()
-            # A full queue and a view that is ready at once would keep the loop from everybody else.
-            await asyncio.sleep(0)
 
     async def _dispatch(self, notice: Notice) -> None:
         match notice:

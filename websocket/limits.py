@@ -22,6 +22,7 @@ class SocketLimits:
     authenticate_seconds: float = 10
     snapshot_seconds: float = 15
     view_seconds: float = 5
+    turn_seconds: float = 0.005
     write_seconds: float = 10
     write_check_seconds: float = 1
     protocol_ping_seconds: float = 25

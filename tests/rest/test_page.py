@@ -42,6 +42,16 @@ async def test_the_root_is_a_page_for_browsers(api: Api) -> None:
     assert "unsafe" not in policy
 
 
+async def test_a_page_that_is_still_fresh_keeps_its_policy(api: Api) -> None:
+    """A browser puts the headers of a 304 on the page it has kept; on a reload the page must still be allowed its files."""
+    browser = {"Accept": "text/html,*/*"}
+    first = await api.get("/", token="", headers=browser)
+    again = await api.get("/", token="", headers=browser | {"If-None-Match": first.headers["ETag"]})
+
+    assert 304 == again.status
+    assert first.headers["Content-Security-Policy"] == again.headers["Content-Security-Policy"]
+
+
 async def test_the_root_tells_programs_what_the_original_told(api: Api) -> None:
     """Health checks of original clients read it."""
     answer = await api.get("/", token="")
