@@ -114,19 +114,28 @@ class Gemini:
     async def _generate(
         self, model: str, parts: list[types.Part], config: types.GenerateContentConfig
     ) -> types.GenerateContentResponse:
-        client = await self._current_client()
+        contents = types.Content(role="user", parts=parts)
         with self._meters.gemini_call(model), _mapped_errors():
-            try:
-                async with asyncio.timeout(self._config.timeout_seconds):
-                    answer = await client.aio.models.generate_content(
-                        model=model, contents=types.Content(role="user", parts=parts), config=config
-                    )
-            except errors.ClientError as error:
-                if error.code in (401, 403):
-                    self._key.forget()
-                raise
+            async with asyncio.timeout(self._config.timeout_seconds):
+                client = await self._current_client()
+                try:
+                    answer = await client.aio.models.generate_content(model=model, contents=contents, config=config)
+                except errors.ClientError as error:
+                    renewed = await self._renewed_client(error)
+                    if renewed is None:
+                        raise
+                    answer = await renewed.aio.models.generate_content(model=model, contents=contents, config=config)
             _refuse(answer)
             return answer
+
+    async def _renewed_client(self, error: errors.ClientError) -> genai.Client | None:
+        """Return a client with a newer key when this error says that the key was refused and there is one."""
+        refused = self._client_key
+        if not _is_key_refused(error):
+            return None
+        self._key.forget()
+        client = await self._current_client()
+        return None if self._client_key == refused else client
 
     async def _current_client(self) -> genai.Client:
         key = await self._key.read()
@@ -199,9 +208,14 @@ def _mapped_errors() -> Iterator[None]:
         raise ProviderFailure("The image service gave an answer that cannot be read.") from error
 
 
+def _is_key_refused(error: errors.APIError) -> bool:
+    # Google answers a key that is not one with 400, and one that may not with 401 or 403.
+    return error.code in (401, 403) or "API_KEY_INVALID" in str(error.details)
+
+
 def _api_error(error: errors.APIError) -> DarkroomError:
     match error.code:
-        case 400 if "image" in (error.message or "").lower():
+        case 400 if "process input image" in (error.message or ""):
             return InvalidImage("The image service cannot read this photo.")
         case 400 | 401 | 403 | 404 | 413:
             # A wrong key, a closed region or a retired model: no retry helps, and an operator must look.

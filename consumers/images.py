@@ -18,7 +18,8 @@ T = TypeVar("T")
 # Only these parsers ever see an upload; a file's name plays no part.
 PHOTO_FORMATS: Final = ("JPEG", "PNG", "WEBP")
 CONTENT_TYPES: Final = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-MAX_PIXELS: Final = 50_000_000
+MAX_PIXELS: Final = {"JPEG": 50_000_000, "PNG": 24_000_000, "WEBP": 24_000_000}
+"""A JPEG is decoded at a fraction of its size; the others must be whole in memory, twice where they have transparency."""
 MAX_SIDE_PIXELS: Final = 16_000
 MIN_SIDE_PIXELS: Final = 32
 SENT_SIDE_PIXELS: Final = 2048
@@ -43,6 +44,7 @@ class ImageWorker:
 
     def __init__(self, *, threads: int = 2, timeout_seconds: float = 30.0) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="picture")
+        self._free_threads = asyncio.Semaphore(threads)
         self._timeout_seconds = timeout_seconds
 
     async def prepare(self, upload: bytes) -> Picture:
@@ -54,11 +56,13 @@ class ImageWorker:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        except TimeoutError as error:
-            raise InvalidImage("The photo took too long to read.") from error
+        # The wait for a thread does not count: it says nothing about the picture.
+        async with self._free_threads:
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+            except TimeoutError as error:
+                raise InvalidImage("The photo took too long to read.") from error
 
 
 def prepare(upload: bytes) -> Picture:
@@ -66,9 +70,9 @@ def prepare(upload: bytes) -> Picture:
     try:
         with _open(upload) as image:
             image.draft("RGB", (SENT_SIDE_PIXELS, SENT_SIDE_PIXELS))
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((SENT_SIDE_PIXELS, SENT_SIDE_PIXELS))
-            return _encode(upright)
+            # First smaller, then upright: turning copies the picture.
+            image.thumbnail((SENT_SIDE_PIXELS, SENT_SIDE_PIXELS))
+            return _encode(ImageOps.exif_transpose(image))
     except InvalidImage:
         raise
     except Exception as error:  # Pillow's parsers raise whatever broken bytes make them raise
@@ -95,7 +99,7 @@ def _open(content: bytes) -> Image.Image:
     """Open a picture without decoding it, and refuse what would be too large once decoded."""
     image = Image.open(io.BytesIO(content), formats=PHOTO_FORMATS)
     width, height = image.size
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PIXELS:
+    if width * height > MAX_PIXELS[str(image.format)] or max(width, height) > MAX_SIDE_PIXELS:
         raise InvalidImage(f"The photo has too many pixels: {width} × {height}.")
     if min(width, height) < MIN_SIDE_PIXELS:
         raise InvalidImage(f"The photo is too small: {width} × {height} pixels.")

@@ -33,7 +33,7 @@ class Work:
         try:
             upload = await self.files.read(self.job.input_url or "", max_bytes=MAX_UPLOAD_BYTES)
         except UploadNotFound as error:
-            raise InvalidImage("The uploaded photo is no longer there.") from error
+            raise InvalidImage(error.message) from error
         self.report(Stage.PREPARING, 0.15, "Preparing the photo")
         return await self.images.prepare(upload)
 

@@ -5,32 +5,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
+from consumers.attempt import Attempt
 from consumers.metrics import PoolMetrics
 from jobs.errors import CloudUnavailable
 from jobs.work_queue import Delivery, WorkQueue
 
 logger = logging.getLogger(__name__)
 
-Handle: TypeAlias = Callable[[Delivery], Awaitable[None]]
+Begin: TypeAlias = Callable[[Delivery], Attempt]
 _MAX_BACKOFF_SECONDS = 10.0
+_WRITING_SECONDS = 15.0
+"""What writing down how a job ended may take when the process is going away."""
 
 
 class Pool:
     """Runs up to ``slots`` deliveries at once. ``failed`` is done when the pool died by itself: the process must stop then."""
 
     def __init__(
-        self, queue: WorkQueue, handle: Handle, acknowledger: Acknowledger, meters: PoolMetrics, *, slots: int
+        self, queue: WorkQueue, begin: Begin, acknowledger: Acknowledger, meters: PoolMetrics, *, slots: int
     ) -> None:
         self._queue = queue
-        self._handle = handle
+        self._begin = begin
         self._acknowledger = acknowledger
         self._meters = meters
         self._slots = slots
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Attempt] = {}
         self._slot_freed = asyncio.Event()
         self._fetcher: asyncio.Task[None] | None = None
         self._deleter: asyncio.Task[None] | None = None
@@ -50,10 +53,12 @@ class Pool:
         await _canceled(self._fetcher)
         if self._running:
             await asyncio.wait(self._running, timeout=grace_seconds)
-        for task in tuple(self._running):
-            task.cancel()
+        for attempt in tuple(self._running.values()):
+            attempt.give_up()
         if self._running:
-            await asyncio.wait(self._running, timeout=10)
+            await asyncio.wait(self._running, timeout=_WRITING_SECONDS)
+        for task in tuple(self._running):
+            await _canceled(task)
         self._acknowledger.close()
         await asyncio.wait([self._deleter], timeout=10)
         await _canceled(self._deleter)
@@ -87,15 +92,15 @@ class Pool:
         return self._slots - len(self._running)
 
     def _start(self, delivery: Delivery) -> None:
-        task = asyncio.ensure_future(self._handle(delivery))
-        task.set_name(f"job-{delivery.job_id}")
-        self._running.add(task)
+        attempt = self._begin(delivery)
+        task = asyncio.create_task(attempt.run(), name=f"job-{delivery.job_id}")
+        self._running[task] = attempt
         self._meters.received.inc()
         self._meters.slots_busy.set(len(self._running))
         task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._meters.slots_busy.set(len(self._running))
         self._slot_freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -104,17 +106,22 @@ def mapped_errors() -> Iterator[None]:
         raise CloudUnavailable from error
 
 
-async def retrying(call: Callable[[], Awaitable[T]]) -> T:
-    """Await ``call`` anew while it raises ``CloudUnavailable``, four times in all, with full jitter between."""
-    for attempt in range(1, ATTEMPTS):
+async def retrying(call: Callable[[], Awaitable[T]], *, patience_seconds: float = 0) -> T:
+    """Await ``call`` anew while it raises ``CloudUnavailable``: four times in all, and as often as there is patience.
+
+    Between the tries it waits with full jitter, up to a second or so.
+    """
+    deadline = time.monotonic() + patience_seconds
+    for attempt in itertools.count(1):
         try:
             with mapped_errors():
                 return await call()
         except CloudUnavailable:
+            if attempt >= ATTEMPTS and time.monotonic() > deadline:
+                raise
             logger.warning("AWS did not answer, trying again", extra={"action": "aws_retry", "attempt": attempt})
-            await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - jitter is no secret
-    with mapped_errors():
-        return await call()
+            await asyncio.sleep(random.uniform(0, 0.1 * 2 ** min(attempt, 4)))  # noqa: S311 - jitter is no secret
+    raise AssertionError  # counting has no end
 
 
 def error_code(error: ClientError) -> str:

@@ -91,9 +91,13 @@ class InProcessBus:
         """Return the newest progress of a job that runs in this process."""
         return self._progress.get(job_id)
 
+    def forget_progress(self, job_id: JobId) -> None:
+        """Forget how far a job was: it runs here no more."""
+        self._progress.pop(job_id, None)
+
     def _remember_progress(self, notice: Notice) -> None:
-        # Bounded by the jobs in hand: every run ends in an event, and every event forgets.
+        # Bounded by the jobs in hand: every event forgets, and so does every run at its end.
         if isinstance(notice, JobProgress):
             self._progress[notice.job.job_id] = notice
         else:
-            self._progress.pop(notice.job.job_id, None)
+            self.forget_progress(notice.job.job_id)

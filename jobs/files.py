@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections import OrderedDict
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
 LINK_SECONDS = 24 * 3600
 _KEPT_LINKS = 4096
+_LINK_REUSE_SECONDS = 300
+_HEAD_SECONDS = 5.0
 DOWNLOAD_LINK_SECONDS = 3600
 EXTENSIONS = {
     "image/jpeg": (".jpg", ".jpeg"),
@@ -46,7 +49,7 @@ class Files:
         self._upload_bucket = upload_bucket
         self._result_bucket = result_bucket
         self._upload_link_seconds = upload_link_seconds
-        self._links: OrderedDict[tuple[str, int, str | None, int], str] = OrderedDict()
+        self._links: OrderedDict[tuple[str, int], str] = OrderedDict()
 
     async def upload_link(self, user_id: UserId, *, content_type: str, size_bytes: int, extension: str) -> UploadLink:
         """Sign a PUT of exactly this type and size, under a fresh key of the user."""
@@ -75,7 +78,8 @@ class Files:
         """Raise UploadNotFound unless something lies under this key."""
         with aws.mapped_errors():
             try:
-                await self._client.head_object(Bucket=self._upload_bucket, Key=key)
+                async with asyncio.timeout(_HEAD_SECONDS):
+                    await self._client.head_object(Bucket=self._upload_bucket, Key=key)
             except ClientError as error:
                 if aws.error_code(error) in ("404", "NoSuchKey", "NotFound"):
                     raise UploadNotFound from error
@@ -110,24 +114,27 @@ class Files:
             )
         return f"s3://{self._result_bucket}/{key}"
 
-    async def link(self, url: str, *, seconds: int = LINK_SECONDS, download_as: str | None = None) -> str:
-        """Return a signed GET of ``s3://bucket/key``, good for ``seconds`` less at most a sixtieth.
-
-        ``download_as`` makes browsers save it under that name.
-        """
-        # A job's links go out with each of its events and reads; signing is a tenth of what a job costs in CPU.
-        turn = int(time.monotonic() // (seconds / 60))
-        wanted = (url, seconds, download_as, turn)
-        if wanted not in self._links:
-            self._links[wanted] = await self._sign(url, seconds, download_as)
+    async def link(self, url: str) -> str:
+        """Return a signed GET of ``s3://bucket/key``, good for 24 hours less at most five minutes."""
+        # A job's links go out with each of its events and reads; signing them was a tenth of what a job costs in CPU.
+        # Five minutes, because credentials are renewed only when they have ten left.
+        wanted = (url, int(time.monotonic() // _LINK_REUSE_SECONDS))
+        link = self._links.get(wanted)
+        if link is None:
+            link = self._links[wanted] = await self._sign(
+                {"Bucket": _bucket(url), "Key": items.s3_key(url)}, LINK_SECONDS
+            )
             if len(self._links) > _KEPT_LINKS:
                 self._links.popitem(last=False)
-        return self._links[wanted]
+        return link
 
-    async def _sign(self, url: str, seconds: int, download_as: str | None) -> str:
-        params = {"Bucket": _bucket(url), "Key": items.s3_key(url)}
-        if download_as:
-            params["ResponseContentDisposition"] = f'attachment; filename="{download_as}"'
+    async def download_link(self, url: str, *, file_name: str) -> str:
+        """Sign a GET that browsers save under this name, good for an hour."""
+        disposition = f'attachment; filename="{file_name}"'
+        params = {"Bucket": _bucket(url), "Key": items.s3_key(url), "ResponseContentDisposition": disposition}
+        return await self._sign(params, DOWNLOAD_LINK_SECONDS)
+
+    async def _sign(self, params: dict[str, str], seconds: int) -> str:
         with aws.mapped_errors():
             return await self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 

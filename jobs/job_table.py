@@ -31,6 +31,8 @@ LATE_COMMIT_SECONDS = 4.0
 """A commit slower than this may land behind a reader that has passed its id; its event is put once more, under a fresh one."""
 _CONFLICT_TRIES = 8
 _CURSOR_CHARACTERS = 200
+_FILTERED_READ = 100
+_PAGE_QUERIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +99,17 @@ class JobTable:
             raise JobNotFound
         return items.from_item(response["Item"])
 
-    async def apply(self, job: Job, move: Move) -> Job:
+    async def apply(self, job: Job, move: Move, *, patience_seconds: float = 0) -> Job:
         """Make the move and return the job after it, deciding anew when the job changed meanwhile.
 
-        Raises what the move raises (LostClaim, JobEnded), and CloudUnavailable.
+        Raises what the move raises (LostClaim, JobEnded), and CloudUnavailable when even ``patience_seconds`` of trying
+        did not help.
         """
         write_id = self._event_ids.next()
         for _ in range(_CONFLICT_TRIES):
             transition = move(job)
             try:
-                event = await aws.retrying(lambda transition=transition: self._commit(transition, write_id))  # type: ignore[misc]
+                event = await self._commit_retrying(transition, write_id, patience_seconds)
             except _Conflict as conflict:
                 if conflict.write_id != write_id:
                     job = conflict.job
@@ -133,16 +136,19 @@ class JobTable:
             query["ExpressionAttributeValues"][":status"] = status.value
         found: list[Job] = []
         start = _read_cursor(cursor, user_id) if cursor else None
-        while len(found) < limit:
+        # With a filter DynamoDB limits what it reads, not what it keeps; a page may then end early, with a cursor.
+        for _ in range(_PAGE_QUERIES):
             if start:
                 query["ExclusiveStartKey"] = start
-            # With a filter DynamoDB counts what it read, not what it kept; the limit keeps the page's end exact.
-            query["Limit"] = limit - len(found)
+            query["Limit"] = _FILTERED_READ if status is not None else limit - len(found)
             response = await aws.retrying(lambda: self._client.query(**query))
             found += [items.from_item(item) for item in response["Items"]]
             start = response.get("LastEvaluatedKey")
-            if not start:
+            if not start or len(found) >= limit:
                 break
+        if len(found) > limit:
+            found = found[:limit]
+            start = items.to_item(found[-1])
         return JobPage(jobs=tuple(found), cursor=_write_cursor(start) if start else None)
 
     async def quota(self, user_id: UserId, daily_limit: int) -> Quota:
@@ -169,6 +175,9 @@ class JobTable:
             )
         )
         return next((EventId(str(item["eventId"])) for item in response["Items"]), None)
+
+    async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> JobEvent | None:
+        return await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
 
     async def _commit(self, transition: Transition, write_id: str) -> JobEvent | None:
         """Write a transition once. The event's id is made here, right before the attempt (see LATE_COMMIT_SECONDS)."""

@@ -52,6 +52,9 @@ def claimed(owner: str, lease_until: int, now: int) -> Move:
     def move(job: Job) -> Transition:
         if job.terminal:
             raise JobEnded
+        if job.owner == owner:
+            # Our claim has landed and its answer was lost: only its event is told once more.
+            return Transition(before=job, after=job, event=EventType.PROCESSING)
         if job.lease_until is not None and job.lease_until > now:
             raise LostClaim
         after = replace(
@@ -79,7 +82,7 @@ def completed(owner: str, output: Output, now: int) -> Move:
             output=output,
             processing_milliseconds=max(0, now - (job.started_at or now)),
         )
-        return Transition(before=job, after=after, event=EventType.COMPLETED, pictures_delta=1)
+        return _charging(Transition(before=job, after=after, event=EventType.COMPLETED, pictures_delta=1))
 
     return move
 
@@ -90,9 +93,8 @@ def failed(failure: Failure, now: int, *, owner: str | None, keeps_charge: bool)
     def move(job: Job) -> Transition:
         _check_owner(job, owner)
         after = replace(_ended(job, Status.FAILED, now), failure=failure)
-        if keeps_charge:
-            return Transition(before=job, after=after, event=EventType.FAILED)
-        return _giving_back(Transition(before=job, after=after, event=EventType.FAILED))
+        transition = Transition(before=job, after=after, event=EventType.FAILED)
+        return _charging(transition) if keeps_charge else _giving_back(transition)
 
     return move
 
@@ -125,6 +127,13 @@ def _check_owner(job: Job, owner: str | None) -> None:
 
 def _ended(job: Job, status: Status, now: int) -> Job:
     return replace(job, status=status, version=job.version + 1, updated_at=now, owner=None, lease_until=None)
+
+
+def _charging(transition: Transition) -> Transition:
+    """Charge a unit that is only taken yet: whoever submitted the job was slower than the work, or is gone."""
+    if transition.before.charge is not Charge.TAKEN:
+        return transition
+    return replace(transition, after=replace(transition.after, charge=Charge.CHARGED), charged_delta=1)
 
 
 def _giving_back(transition: Transition) -> Transition:

@@ -37,15 +37,16 @@ class Submission:
     async def submit(self, request: Request) -> Job:
         """Store, send and charge a job; returns it as it is then.
 
-        Raises QuotaExceeded, QueueRefused (the job is `failed`, nothing was charged), CloudUnavailable (nothing was stored).
+        Raises QuotaExceeded, CloudUnavailable (nothing was stored), and QueueRefused: the job is `failed` and nothing was
+        charged, or, when not even that could be written, stays `pending`.
         """
         job = _new_job(request)
         await self._table.create(job, self._daily_limit)
         try:
             await self._queue.send(job)
         except CloudUnavailable as error:
-            await self._refuse(job)
-            raise QueueRefused(job.job_id) from error
+            if await self._refuse(job):
+                raise QueueRefused(job.job_id) from error
         return await self._charge(job)
 
     async def _charge(self, job: Job) -> Job:
@@ -54,14 +55,23 @@ class Submission:
         except LostClaim:
             return job  # it was charged or ended meanwhile: the worker is faster than we are
         except CloudUnavailable:
-            # The job is stored and its message is out: it was accepted, and is charged when it is next looked at.
+            # The job is stored and its message is out: it was accepted, and is charged when it ends.
             logger.exception("A job could not be charged yet", extra={"action": "charge_later", "job_id": job.job_id})
             return job
 
-    async def _refuse(self, job: Job) -> None:
+    async def _refuse(self, job: Job) -> bool:
+        """Fail the job; returns False when a worker has it: the queue did take the message, only its answer was lost."""
         failure = Failure(code=QueueRefused.code, message=QueueRefused(job.job_id).message, retryable=True)
         now = clock.now_milliseconds()
-        await self._table.apply(job, moves.failed(failure, now, owner=None, keeps_charge=False))
+        try:
+            await self._table.apply(job, moves.failed(failure, now, owner=None, keeps_charge=False))
+        except LostClaim:
+            return False
+        except CloudUnavailable:
+            logger.exception(
+                "A refused job could not be failed", extra={"action": "refuse_later", "job_id": job.job_id}
+            )
+        return True
 
 
 def _new_job(request: Request) -> Job:

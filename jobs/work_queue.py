@@ -93,6 +93,6 @@ def _delivery(message: MessageTypeDef) -> Delivery:
 def _job_id(body: str) -> JobId | None:
     try:
         job_id = json.loads(body)["jobId"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     return JobId(job_id) if isinstance(job_id, str) and job_id else None

@@ -43,8 +43,8 @@ async def download(request: web.Request) -> web.Response:
     job = await _find(request)
     if job.output is None:
         raise JobNotCompleted
-    link = await request.app[keys.SERVICES].files.link(
-        job.output.url, seconds=DOWNLOAD_LINK_SECONDS, download_as=PurePosixPath(job.output.url).name
+    link = await request.app[keys.SERVICES].files.download_link(
+        job.output.url, file_name=PurePosixPath(job.output.url).name
     )
     return web.json_response({"downloadUrl": link, "expiresIn": DOWNLOAD_LINK_SECONDS, "jobId": job.job_id})
 

@@ -44,14 +44,9 @@ async def generate(request: web.Request) -> web.Response:
             input_url=services.files.upload_url(wish.file_key),
         )
     )
-    return web.json_response(
-        {
-            "jobId": job.job_id,
-            "status": "queued",  # the queue has it; a worker may be further already
-            "remainingQuota": await _remaining_quota(request, user_id),
-            "message": "Your picture is in the queue",
-        }
-    )
+    # "queued": the queue has it, though a worker may be further already.
+    answer = {"jobId": job.job_id, "status": "queued", "message": "Your picture is in the queue"}
+    return web.json_response(answer | await _remaining_quota(request, user_id))
 
 
 def _check_key(key: str, user_id: UserId) -> None:
@@ -61,14 +56,14 @@ def _check_key(key: str, user_id: UserId) -> None:
         raise UploadNotFound
 
 
-async def _remaining_quota(request: web.Request, user_id: UserId) -> int | None:
-    """Read what is left; None when that fails, for an error here would make the client send the job once more."""
+async def _remaining_quota(request: web.Request, user_id: UserId) -> dict[str, int]:
+    """Read what is left; nothing when that fails, for an error here would make the client send the job once more."""
     try:
         quota = await request.app[keys.SERVICES].jobs.quota(user_id, request.app[keys.SETTINGS].daily_limit)
     except CloudUnavailable:
         logger.warning("The quota cannot be read just now", extra={"action": "read_quota"}, exc_info=True)
-        return None
-    return quota.remaining
+        return {}
+    return {"remainingQuota": quota.remaining}
 
 
 def _style_view(style: styles.Style) -> dict[str, object]:

@@ -57,7 +57,7 @@ class House:
         workshop = replace(self.workshop, acknowledger=acknowledger)
         pool = Pool(
             self.queue,
-            lambda delivery: Attempt(workshop, delivery).run(),
+            lambda delivery: Attempt(workshop, delivery),
             acknowledger,
             workshop.meters,
             slots=slots,
@@ -136,19 +136,17 @@ class Story:
         """The durable events so far, by type."""
         return [notice.type.value for notice in self.notices if isinstance(notice, JobEvent)]
 
-    async def until(self, event_type: str, job_id: JobId | None = None) -> Job:
-        """Wait for an event and return its job."""
+    async def until(self, event_type: str, job_id: JobId | None = None, *, times: int = 1) -> Job:
+        """Wait until an event has come so often, and return its job."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                for notice in self.notices:
-                    if (
-                        isinstance(notice, JobEvent)
-                        and notice.type == event_type
-                        and job_id in (None, notice.job.job_id)
-                    ):
-                        return notice.job
+            while len(found := self._jobs_of(event_type, job_id)) < times:
                 self._news.clear()
                 await self._news.wait()
+        return found[times - 1]
+
+    def _jobs_of(self, event_type: str, job_id: JobId | None) -> list[Job]:
+        events = (notice for notice in self.notices if isinstance(notice, JobEvent))
+        return [event.job for event in events if event.type == event_type and job_id in (None, event.job.job_id)]
 
 
 @asynccontextmanager

@@ -1,0 +1,106 @@
+"""Preparing photos."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from consumers.images import ImageWorker, prepare
+from jobs.errors import InvalidImage
+from tests.conftest import CHECKOUT
+
+MEBIBYTE = 2**20
+ORIENTATION, GPS = 0x0112, 0x8825
+
+# Measures what one preparation adds to the memory of a fresh process: ru_maxrss is in KiB on Linux.
+MEASURE = r"""
+import resource, struct, sys, zlib
+from consumers.images import prepare
+from jobs.errors import InvalidImage
+width, height, channels, rows = map(int, sys.argv[1:])
+packer = zlib.compressobj(1)
+line = bytes(1 + width * channels)
+body = b"".join(packer.compress(line) for _ in range(rows)) + packer.flush()
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+head = struct.pack(">IIBBBBB", width, height, 8, {3: 2, 4: 6}[channels], 0, 0, 0)
+photo = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    prepare(photo)
+    print("fine")
+except InvalidImage as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def memory_of(width: int, height: int, channels: int, rows: int) -> tuple[str, int]:
+    """Prepare a PNG in a process of its own; returns what was said of it and the bytes it took."""
+    command = [sys.executable, "-c", MEASURE, *map(str, (width, height, channels, rows))]
+    said, taken = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    return said, int(taken) * 1024
+
+
+def test_a_bomb_takes_no_memory() -> None:
+    """Nothing is decoded once the header has said too much."""
+    said, taken = memory_of(30_000, 30_000, 3, 1)
+
+    assert "too many pixels" in said
+    assert taken < 8 * MEBIBYTE
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_the_largest_png_that_is_taken_fits_a_small_task(channels: int) -> None:
+    """24 million pixels, twice in memory at the most."""
+    said, taken = memory_of(6000, 4000, channels, 4000)
+
+    assert "fine" == said
+    assert taken < 260 * MEBIBYTE
+
+
+def test_a_photo_is_turned_upright_and_loses_where_it_was_taken() -> None:
+    """The camera lay on its side and knew its position; neither reaches Gemini."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    exif.get_ifd(GPS)[1] = "N"
+    buffer = io.BytesIO()
+    Image.new("RGB", (200, 100), "red").save(buffer, "JPEG", exif=exif)
+    prepared = prepare(buffer.getvalue())
+    with Image.open(io.BytesIO(prepared.content)) as image:
+        left = dict(image.getexif())
+
+    assert (100, 200) == (prepared.width, prepared.height)
+    assert {} == left
+
+
+def test_a_transparent_picture_lies_on_white() -> None:
+    """Black where nothing is would be a surprise."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (64, 64), (0, 0, 0, 0)).save(buffer, "PNG")
+    with Image.open(io.BytesIO(prepare(buffer.getvalue()).content)) as image:
+        pixel = image.getpixel((32, 32))
+
+    assert (255, 255, 255) == pixel
+
+
+async def test_waiting_for_a_thread_is_no_fault_of_the_photo() -> None:
+    """Six pieces of work for one thread; together they take longer than each may."""
+    worker = ImageWorker(threads=1, timeout_seconds=0.5)
+    await asyncio.gather(*(worker._run(lambda: time.sleep(0.2)) for _ in range(6)))
+    worker.close()
+
+
+async def test_a_photo_that_takes_too_long_is_refused(photo: bytes) -> None:
+    """A decoder that hangs must not hold the job."""
+    worker = ImageWorker(threads=1, timeout_seconds=0.0001)
+    with pytest.raises(InvalidImage):
+        await worker.prepare(photo)
+    worker.close()

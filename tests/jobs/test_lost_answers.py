@@ -1,0 +1,112 @@
+"""Writes whose answer is late, lost or refused for a moment."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from jobs import clock, job_table, moves
+from jobs.aws import Clients
+from jobs.errors import CloudUnavailable
+from jobs.events import InProcessBus, JobEvent, Notice
+from jobs.ids import UserId
+from jobs.job_table import JobTable, Tables
+from jobs.model import Job, Status
+from tests.aws_faults import AnswersLost, Refuses
+from tests.jobs.test_job_table import LIMIT, claim, events, new_job, output_of, stored, usage
+
+
+def table_on(client: object, tables: Tables, bus: InProcessBus | None = None) -> JobTable:
+    """Open the table on a client that misbehaves."""
+    return JobTable(cast(Any, client), tables, bus or InProcessBus())
+
+
+async def test_a_submission_whose_answer_was_lost_takes_one_unit(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The retry finds its own job."""
+    await table_on(AnswersLost(clients.dynamodb, 1), tables).create(new_job(user), LIMIT)
+
+    assert (1, 0) == await usage(clients, tables, user)
+
+
+async def test_a_completion_whose_answer_was_lost_counts_once_and_is_told_once_more(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The retry finds its own write; the event is put again under a fresh id, because a reader may have passed the first."""
+    bus = InProcessBus()
+    job = await claim(table_on(clients.dynamodb, tables), await stored(table_on(clients.dynamodb, tables), user))
+    seen: list[Notice] = []
+    bus.subscribe(user, seen.append)
+    done = await table_on(AnswersLost(clients.dynamodb, 1), tables, bus).apply(
+        job, moves.completed("me", output_of(job), clock.now_milliseconds())
+    )
+    row = await clients.dynamodb.get_item(TableName=tables.users, Key={"userId": user})
+
+    assert Status.COMPLETED == done.status
+    assert "1" == str(row["Item"]["totalImagesGenerated"])
+    assert [("job.completed", 4)] * 2 == (await events(clients, tables, user))[2:]
+    assert [done] == [notice.job for notice in seen if isinstance(notice, JobEvent)]
+
+
+async def test_a_claim_whose_answer_was_lost_is_ours_although_the_charge_came_between(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The claim lands, the submitter charges, then the claim is tried again: the worker must not drop its own job."""
+    table = table_on(clients.dynamodb, tables)
+    job = new_job(user)
+    await table.create(job, LIMIT)
+
+    async def charge() -> Job:
+        return await table.apply(job, moves.queued(clock.now_milliseconds()))
+
+    held = await claim(table_on(AnswersLost(clients.dynamodb, 1, charge), tables), job)
+
+    assert ("me", 1) == (held.owner, held.attempt)
+    assert (1, 1) == await usage(clients, tables, user)
+
+
+async def test_a_transaction_conflict_is_tried_again(clients: Clients, tables: Tables, user: UserId) -> None:
+    """DynamoDB refuses three times because another transaction holds the user's row."""
+    job = await stored(table_on(clients.dynamodb, tables), user)
+    held = await claim(table_on(Refuses(clients.dynamodb, 3), tables), job)
+
+    assert Status.PROCESSING == held.status
+
+
+async def test_patience_outlasts_many_refusals(clients: Clients, tables: Tables, user: UserId) -> None:
+    """Four tries are the rule; a result that is paid for gets more."""
+    job = await stored(table_on(clients.dynamodb, tables), user)
+    now = clock.now_milliseconds()
+    move = moves.claimed("me", now + 60_000, now)
+    with pytest.raises(CloudUnavailable):
+        await table_on(Refuses(clients.dynamodb, 4), tables).apply(job, move)
+    held = await table_on(Refuses(clients.dynamodb, 5), tables).apply(job, move, patience_seconds=30)
+
+    assert Status.PROCESSING == held.status
+
+
+async def test_a_late_commit_is_logged_once_more(
+    clients: Clients, tables: Tables, user: UserId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit slower than the limit may land behind a reader; the same event follows under a fresh id."""
+    table = table_on(clients.dynamodb, tables)
+    job = await stored(table, user)
+    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    await claim(table, job)
+
+    assert [("job.processing", 3)] * 2 == (await events(clients, tables, user))[1:]
+
+
+async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The process that submitted died between sending and charging."""
+    table = table_on(clients.dynamodb, tables)
+    job = new_job(user)
+    await table.create(job, LIMIT)
+    held = await claim(table, job)
+    await table.apply(held, moves.completed("me", output_of(job), clock.now_milliseconds()))
+
+    assert (1, 1) == await usage(clients, tables, user)
