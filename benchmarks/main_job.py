@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
+import psutil
 import uvloop
 
 from benchmarks import stage
@@ -24,6 +25,8 @@ from tests.person import Person
 
 LIBRARIES = "aioboto3, aiohttp, google.genai, jwt, PIL.Image, prometheus_client, pydantic_settings, structlog, uvloop"
 STARTS = 5
+WARM_UP_SECONDS = 8.0
+"""Everybody has signed in, uploaded and connected by then; nothing is measured yet."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,9 @@ class Watch:
         return (last - first) / (ends[last] - ends[first])
 
 
-async def use(session: aiohttp.ClientSession, url: str, name: str, jobs: int, watch: Watch, go: asyncio.Event) -> None:
+async def use(
+    session: aiohttp.ClientSession, url: str, name: str, jobs: int, prompt: str, watch: Watch, go: asyncio.Event
+) -> None:
     """Be one user: sign in, upload once, open the socket, submit all jobs, and wait for every completion."""
     photo = (ROOT / "tests/data/astronaut.png").read_bytes()
     person = await Person.sign_in(session, url, name)
@@ -55,7 +60,7 @@ async def use(session: aiohttp.ClientSession, url: str, name: str, jobs: int, wa
         listening = asyncio.create_task(listen(socket, jobs, watch))
         for _ in range(jobs):
             at = time.monotonic()
-            made = await person.post("/generate", {"fileKey": key, "style": "professional"})
+            made = await person.post("/generate", {"fileKey": key, "style": "professional", "prompt": prompt})
             watch.submitted[made["jobId"]] = at
         await listening
 
@@ -72,25 +77,39 @@ async def listen(socket: aiohttp.ClientWebSocketResponse, jobs: int, watch: Watc
         ended += message["type"] in ("job.completed", "job.failed")
 
 
-async def measure_load(service: stage.Service, options: argparse.Namespace) -> tuple[Watch, float, float, Figures]:
-    """Run the load; returns the watch, CPU milliseconds a job of the service, its highest memory, and its last figures."""
-    watch, go = Watch(), asyncio.Event()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the load showed: the watch, the service's CPU milliseconds a job and its highest memory, how busy the machine was."""
+
+    watch: Watch
+    cpu_milliseconds: float
+    memory_mib: float
+    machine_busy: float
+
+
+async def measure_load(service: stage.Service, options: argparse.Namespace) -> Load:
+    """Let all users submit at once, and watch until the last completion is pushed."""
+    watch, go, each = Watch(), asyncio.Event(), options.jobs // options.users
+    # An exact latency for every call: by itself the simulator varies it a little, and the ideal rate with it.
+    prompt = f"[[sim:slow={options.latency:g}]]"
     peak = 0
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
-        each = options.jobs // options.users
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session, asyncio.TaskGroup() as group:
         users = [
-            group.create_task(use(session, service.url, f"user-{number}", each, watch, go))
+            group.create_task(use(session, service.url, f"user-{number}", each, prompt, watch, go))
             for number in range(options.users)
         ]
-        await asyncio.sleep(3)  # everybody has signed in, uploaded and connected by then; nothing is measured yet
+        await asyncio.sleep(WARM_UP_SECONDS)
         before = Figures.of(service.pid)
+        psutil.cpu_percent()
         go.set()
         while not all(user.done() for user in users):
             peak = max(peak, Figures.of(service.pid).memory_bytes)
             await asyncio.sleep(0.2)
-    after = Figures.of(service.pid)
-    return watch, (after.cpu_seconds - before.cpu_seconds) * 1000 / options.jobs, peak / 2**20, after
+    busy = psutil.cpu_percent()
+    spent = Figures.of(service.pid).cpu_seconds - before.cpu_seconds
+    return Load(
+        watch=watch, cpu_milliseconds=spent * 1000 / options.jobs, memory_mib=peak / 2**20, machine_busy=busy / 100
+    )
 
 
 async def measure_floor(environment: Mapping[str, str]) -> dict[str, float]:
@@ -141,31 +160,24 @@ async def main() -> None:
             "LOG_LEVEL": "ERROR",
         }
         async with stage.service(settings) as service:
-            watch, cpu_ms, peak_mib, _ = await measure_load(service, options)
+            load = await measure_load(service, options)
         floor = await measure_floor(environment)
         start, imports = await measure_starts(settings)
-    report(options, watch, cpu_ms, peak_mib, floor, start, imports)
+    report(options, load, floor, start, imports)
 
 
-def report(
-    options: argparse.Namespace,
-    watch: Watch,
-    cpu_ms: float,
-    peak_mib: float,
-    floor: Mapping[str, float],
-    start: float,
-    imports: float,
-) -> None:
+def report(options: argparse.Namespace, load: Load, floor: Mapping[str, float], start: float, imports: float) -> None:
     """Print one line a figure: the floor, the service, the ratio."""
     ideal = options.slots / options.latency
+    watch = load.watch
     latencies = watch.latencies()
     floor_cpu = floor["submit_ms"] + floor["run_ms"]
     print(f"\n{options.jobs} jobs, {options.users} users, {options.slots} slots, {options.latency:g} s of Gemini\n")
     print(f"{'':44}{'floor':>10}{'service':>10}{'ratio':>8}")
     for name, low, high, unit in (
         ("jobs/s in the middle of the run", ideal, watch.rate(), ""),
-        ("CPU a job (submit + run, socket, REST)", floor_cpu, cpu_ms, " ms"),
-        ("memory, highest", floor["memory_mib"], peak_mib, " MiB"),
+        ("CPU a job (submit + run, socket, REST)", floor_cpu, load.cpu_milliseconds, " ms"),
+        ("memory, highest", floor["memory_mib"], load.memory_mib, " MiB"),
         ("start to ready over importing the libraries", imports, start, " s"),
     ):
         print(f"{name:44}{low:>10.2f}{high:>10.2f}{high / low:>8.2f}{unit}")
@@ -176,7 +188,8 @@ def report(
     print(
         f"  completed {len(watch.completed)}, failed {watch.failed}, lost {options.jobs - len(watch.completed) - watch.failed}"
     )
-    print(f"  floor: submit {floor['submit_ms']:.2f} ms, run {floor['run_ms']:.2f} ms")
+    print(f"  floor: submit {floor['submit_ms']:.2f} ms, run {floor['run_ms']:.2f} ms of CPU")
+    print(f"  machine {load.machine_busy:.0%} busy: emulator, simulator and these users share it with the service")
 
 
 if __name__ == "__main__":
