@@ -12,7 +12,16 @@ from pathlib import Path
 
 import uvloop
 
-from service.process import CannotStart, Stopped, listen, read_settings, stop_on_signals, unless_stopped, url_of
+from service.process import (
+    MAX_PORT,
+    CannotStart,
+    Stopped,
+    listen,
+    read_settings,
+    stop_on_signals,
+    unless_stopped,
+    url_of,
+)
 
 OK, FAILED, BAD_USAGE = 0, 1, 2
 
@@ -26,7 +35,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--host", help="address to listen on (HOST; default 127.0.0.1)")
     parser.add_argument(
-        "--port", type=_number(int, 0, 65535), help="port to listen on, 0 for any free one (PORT; default 8080)"
+        "--port", type=_number(int, 0, MAX_PORT), help="port to listen on, 0 for any free one (PORT; default 8080)"
     )
     parser.add_argument(
         "--embedded", action="store_true", help="run on this machine alone, with emulated AWS and simulated Gemini"
@@ -77,10 +86,18 @@ async def _run(options: argparse.Namespace) -> bool:
     said = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
     settings = read_settings(said)
     importlib.import_module("service.log").configure_logging(settings.log_level, settings.log_format)
-    listener = listen(settings.host, settings.port)
+    listener, metrics_listener = listen(settings.host, settings.port), None
+    if settings.metrics_port is not None:
+        metrics_listener = listen(settings.host, settings.metrics_port, setting="METRICS_PORT")
+    # With port 0 only the socket knows the address that browsers name as their origin.
+    settings = settings.model_copy(update={"public_url": settings.public_url or url_of(listener)})
     app = await unless_stopped(stop, asyncio.to_thread(importlib.import_module, "service.app"))
     healthy: bool = await app.serve(
-        settings, listener, stop=stop, on_ready=lambda: print(f"Darkroom is ready: {url_of(listener)}", flush=True)
+        settings,
+        listener,
+        metrics_listener,
+        stop=stop,
+        on_ready=lambda: print(f"Darkroom is ready: {url_of(listener)}", flush=True),
     )
     return healthy
 

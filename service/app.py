@@ -49,6 +49,7 @@ PIPELINES: Pipelines = {profile_photo.NAME: profile_photo.run}
 KEEP_ALIVE_SECONDS = 130
 """Longer than a load balancer's idle time-out of 120 s, or it would send requests into connections we just closed."""
 HANDLER_GRACE_SECONDS = 5.0
+BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +64,21 @@ class House:
 
 
 async def serve(
-    settings: Settings, listener: socket.socket, *, stop: asyncio.Event, on_ready: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    metrics_listener: socket.socket | None,
+    *,
+    stop: asyncio.Event,
+    on_ready: Callable[[], None],
 ) -> bool:
-    """Run the service on the bound socket until ``stop`` is set; returns False when a part of it died instead.
+    """Run the service on the bound sockets until ``stop`` is set; returns False when a part of it died instead.
 
     ``on_ready`` is called once requests are served. Every job in hand is finished or handed back before this returns.
     """
     async with _open_house(settings) as house:
         await house.hub.start()
         house.pool.start()
-        async with _listening(settings, listener, house):
+        async with _listening(house, listener, metrics_listener):
             house.readiness.ready()
             on_ready()
             healthy = await _until_stopped(stop, house)
@@ -97,24 +103,24 @@ async def _drain(settings: Settings, house: House) -> None:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, listener: socket.socket, house: House) -> AsyncIterator[None]:
+async def _listening(
+    house: House, listener: socket.socket, metrics_listener: socket.socket | None
+) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(
             house.app, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=HANDLER_GRACE_SECONDS, **RUNNER_OPTIONS
         )
-        await _start(stack, runner, lambda: web.SockSite(runner, listener, backlog=2048))
-        if settings.metrics_port is not None:
+        await _start(stack, runner, listener)
+        if metrics_listener is not None:
             metrics_runner = web.AppRunner(make_metrics_app(house.registry), access_log=None)
-            await _start(
-                stack, metrics_runner, lambda: web.TCPSite(metrics_runner, settings.host, settings.metrics_port or 0)
-            )
+            await _start(stack, metrics_runner, metrics_listener)
         yield
 
 
-async def _start(stack: AsyncExitStack, runner: web.AppRunner, make_site: Callable[[], web.BaseSite]) -> None:
+async def _start(stack: AsyncExitStack, runner: web.AppRunner, listener: socket.socket) -> None:
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await make_site().start()
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
 
 
 @asynccontextmanager
@@ -189,9 +195,7 @@ async def _open_pool(
         acknowledger=acknowledger,
         meters=meters,
     )
-    return Pool(
-        queue, lambda delivery: Attempt(workshop, delivery).run(), acknowledger, meters, slots=settings.worker_slots
-    )
+    return Pool(queue, lambda delivery: Attempt(workshop, delivery), acknowledger, meters, slots=settings.worker_slots)
 
 
 async def _open_verifier(stack: AsyncExitStack, settings: Settings) -> TokenVerifier:

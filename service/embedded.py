@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import os
 import socket
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.cloud import Cloud, CloudFailed, CloudOptions, booting_cloud
-from service.process import CannotStart, listen, read_settings, unless_stopped, url_of
+from service.process import CannotStart, listen, read_port, read_settings, unless_stopped, url_of
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost")
 DRAIN_SECONDS = 10
 MIN_LEASE_SECONDS = 30
+REAL_LEASE_SECONDS = 120
+GEMINI_SHARE = 0.7
+ANY_PORT = 0
 
 
 async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
@@ -28,8 +32,8 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
     host = options.host or os.environ.get("HOST") or LOOPBACK[0]
     if host not in LOOPBACK:
         raise CannotStart(f"The embedded mode listens on this machine only (--host 127.0.0.1), not on {host}.")
-    port = options.port if options.port is not None else int(os.environ.get("PORT") or 8080)
-    listener = listen(host, port)
+    listener = listen(host, options.port if options.port is not None else read_port("PORT", 8080))
+    metrics_listener = _listen_for_metrics(host)
     try:
         async with booting_cloud(_cloud_options(options, listener)) as booting:
             # The heavy modules load while the emulator boots.
@@ -39,11 +43,21 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
             importlib.import_module("service.log").configure_logging(settings.log_level, settings.log_format)
             broken = asyncio.create_task(_stop_when_broken(cloud, stop), name="watch the cloud")
             healthy: bool = await app.serve(
-                settings, listener, stop=stop, on_ready=lambda: _announce(options, settings, listener)
+                settings,
+                listener,
+                metrics_listener,
+                stop=stop,
+                on_ready=lambda: _announce(options, settings, listener),
             )
             return not _was_broken(broken) and healthy
     except CloudFailed as error:
         raise CannotStart(str(error)) from error
+
+
+def _listen_for_metrics(host: str) -> socket.socket | None:
+    if os.environ.get("METRICS_PORT") == "off":
+        return None
+    return listen(host, read_port("METRICS_PORT", ANY_PORT), setting="METRICS_PORT")
 
 
 async def _stop_when_broken(cloud: Cloud, stop: asyncio.Event) -> None:
@@ -78,15 +92,24 @@ def _settings(
     """Take the cloud's environment for the real one, and what suits one machine where the person said nothing else."""
     told = {name.lower(): value for name, value in environment.items()}
     suitable = {
-        "lease_seconds": max(MIN_LEASE_SECONDS, round(3 * options.gemini_latency) + 15),
+        **_pace(options),
         "drain_seconds": DRAIN_SECONDS,
-        "metrics_port": 0,
+        "metrics_port": ANY_PORT,
         "log_level": "WARNING",
     }
-    defaults = {name: value for name, value in suitable.items() if name.upper() not in os.environ}
+    defaults = {name: value for name, value in suitable.items() if not os.environ.get(name.upper())}
     simulated = ("aws",) if _real_gemini() else ("aws", "gemini")
     port = listener.getsockname()[1]
     return read_settings(told | defaults | {"host": host, "port": port, "embedded": True, "simulated": simulated})
+
+
+def _pace(options: argparse.Namespace) -> dict[str, float]:
+    """Return the lease and the longest call, in seconds: short beside the simulator, so that a lost job soon goes on."""
+    suitable = REAL_LEASE_SECONDS if _real_gemini() else max(MIN_LEASE_SECONDS, round(3 * options.gemini_latency) + 15)
+    lease: float = suitable
+    with contextlib.suppress(ValueError):  # the settings say what is wrong with it
+        lease = float(os.environ.get("LEASE_SECONDS") or suitable)
+    return {"lease_seconds": lease, "gemini_timeout_seconds": GEMINI_SHARE * lease}
 
 
 def _announce(options: argparse.Namespace, settings: Settings, listener: socket.socket) -> None:

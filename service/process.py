@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 T = TypeVar("T")
+MAX_PORT = 65535
 
 
 class CannotStart(Exception):
@@ -58,16 +59,34 @@ async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
     raise Stopped
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind the socket now, so that a taken port is said before anything is started. Raises CannotStart."""
+def read_port(variable: str, default: int) -> int:
+    """Read a port from the environment where it is needed before all settings can be read. Raises CannotStart."""
+    said = os.environ.get(variable) or str(default)
+    try:
+        port = int(said)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= MAX_PORT:
+        raise CannotStart(f"{variable} must be a number from 0 to {MAX_PORT}.")
+    return port
+
+
+def listen(host: str, port: int, *, setting: str = "--port") -> socket.socket:
+    """Take the port now, so that a taken one is said before anything is started. Raises CannotStart, naming the setting.
+
+    Who connects before the service is ready waits: a socket that is only bound would leave the port to others.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
-        raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.") from error
+        raise CannotStart(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with {setting}."
+        ) from error
     return listener
 
 

@@ -12,6 +12,9 @@ from jobs.aws import AWSConfig
 from jobs.job_table import Tables
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - named to be told apart
+LEASE_SHARE = 0.8
+"""The same as in consumers.attempt, which is not imported here: it takes Gemini's SDK with it, and settings must load fast."""
 CommaList = Annotated[tuple[str, ...], NoDecode]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -42,7 +45,7 @@ class Settings(BaseSettings):
     gemini_api_key: SecretStr | None = None
     gemini_api_key_secret_arn: str | None = None
     gemini_base_url: str | None = None
-    gemini_timeout_seconds: float = Field(default=100, gt=0)
+    gemini_timeout_seconds: float = Field(default=80, gt=0)
     model_name: str = "gemini-nano-banana-2.1"
     vision_model_name: str = "gemini-3.5-flash-lite"
     embedding_model_name: str = "gemini-embedding-2"
@@ -93,8 +96,18 @@ class Settings(BaseSettings):
     def _check_whole(self) -> Self:
         if self.embedded and self.host not in LOOPBACK_NAMES:
             raise ValueError("HOST must be 127.0.0.1 in the embedded mode: its sign-in asks for no password")
+        if self.host in WILDCARDS and not self.public_url:
+            raise ValueError(
+                f"PUBLIC_URL is missing: with HOST {self.host} the service cannot know its own address, "
+                "and no browser could open a socket"
+            )
         if not self.gemini_api_key and not self.gemini_api_key_secret_arn:
             raise ValueError("GEMINI_API_KEY or GEMINI_API_KEY_SECRET_ARN is missing")
+        if self.gemini_timeout_seconds >= LEASE_SHARE * self.lease_seconds:
+            raise ValueError(
+                f"GEMINI_TIMEOUT_SECONDS must be less than {LEASE_SHARE * self.lease_seconds:g}: "
+                f"the worker may use four fifths of LEASE_SECONDS, which is {self.lease_seconds}"
+            )
         return self
 
     @property

@@ -4,6 +4,8 @@
 /** @typedef {import('./session.js').Session} Session */
 
 const TIMEOUT_MS = 20_000;
+/** Starting a job is several writes, each tried more than once: giving up before the service does would hide a charged job. */
+const GENERATE_TIMEOUT_MS = 60_000;
 
 /** A refused or failed request; switch on `code`, which is the service's own or `network` or `timeout`. */
 export class ApiError extends Error {
@@ -25,15 +27,15 @@ async function asError(response) {
 
 /**
  * @param {string} path
- * @param {{method?: string, body?: object, token?: string}} [options]
+ * @param {{method?: string, body?: object, token?: string, timeoutMs?: number}} [options]
  * @returns {Promise<any>} the JSON answered
  */
-export async function requestJson(path, { method = 'GET', body, token } = {}) {
+export async function requestJson(path, { method = 'GET', body, token, timeoutMs = TIMEOUT_MS } = {}) {
   /** @type {Record<string, string>} */
   const headers = { Accept: 'application/json' };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body) headers['Content-Type'] = 'application/json';
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
     if (!response.ok) throw await asError(response);
@@ -57,7 +59,7 @@ export class Api {
     this.session = session;
   }
 
-  /** @param {string} path @param {{method?: string, body?: object}} [options] */
+  /** @param {string} path @param {{method?: string, body?: object, timeoutMs?: number}} [options] */
   async #call(path, options) {
     const token = await this.session.token();
     try {
@@ -75,9 +77,9 @@ export class Api {
   }
 
   /** @param {{fileKey: string, style: string, prompt?: string}} wish
-   *  @returns {Promise<{jobId: string, status: string, remainingQuota: number}>} */
+   *  @returns {Promise<{jobId: string, status: string, remainingQuota?: number | null}>} no quota where it could not be read */
   generate(wish) {
-    return this.#call('/generate', { method: 'POST', body: wish });
+    return this.#call('/generate', { method: 'POST', body: wish, timeoutMs: GENERATE_TIMEOUT_MS });
   }
 
   /** @param {string} jobId @returns {Promise<Job>} */

@@ -132,6 +132,11 @@ export function visibleSubmission(state) {
   return hasArrived ? null : submission;
 }
 
+/** Whether the gallery shows a photo from this address. @param {State} state @param {string} previewUrl */
+export function showsPreview({ submission, previews }, previewUrl) {
+  return submission?.previewUrl === previewUrl || [...previews.values()].includes(previewUrl);
+}
+
 /** @param {State} state */
 export function isQuotaUsedUp({ quota, clockOffset }) {
   return quota?.remainingQuota === 0 && Date.parse(quota.resetsAt) > Date.now() + clockOffset;

@@ -153,8 +153,9 @@ export class Studio {
     if (submission) this.#setSubmission({ ...submission, ...change });
   }
 
-  /** @param {number} remainingQuota */
+  /** Without a number the one on show stays until it is read anew. @param {number | null | undefined} remainingQuota */
   #noteRemaining(remainingQuota) {
+    if (typeof remainingQuota !== 'number') return this.#readQuotaSoon();
     const { quota } = this.store.state;
     if (quota) this.store.update((state) => ({ ...state, quota: { ...quota, remainingQuota } }));
   }

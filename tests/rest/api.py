@@ -30,7 +30,11 @@ class Answer:
 
     @property
     def error(self) -> tuple[int, str]:
-        """The status and the stable code."""
+        """The status and the stable code of an error, once its form is checked: a sentence, and the id in the header."""
+        sentence = self.body["error"]
+        assert isinstance(sentence, str), self.body
+        assert len(sentence.split()) > 1, self.body
+        assert self.headers["X-Request-Id"] == self.body["requestId"]
         return self.status, self.body["code"]
 
 
@@ -84,6 +88,10 @@ class Api:
     async def stored_jobs(self) -> list[Job]:
         """Read the user's jobs."""
         return list((await self.services.jobs.page(self.user, limit=100, status=None, cursor=None)).jobs)
+
+    async def has_left_nothing(self) -> bool:
+        """Tell whether the user has no job, and no unit of today is taken or charged."""
+        return await self.stored_jobs() == [] and await self.usage() == (0, 0)
 
 
 async def complete(table: JobTable, job: Job) -> Job:

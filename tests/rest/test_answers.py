@@ -16,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
+@pytest.mark.parametrize("path", ["/upload", "/generate"])
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -31,34 +32,39 @@ JSON_TYPE = {"Content-Type": "application/json"}
         (b"{}", "invalid_request"),
     ],
 )
-async def test_a_broken_body_is_refused(api: Api, body: bytes, code: str) -> None:
-    """Always with 400."""
-    answer = await api.call("POST", "/upload", data=body, headers=JSON_TYPE)
+async def test_a_broken_body_is_refused(api: Api, path: str, body: bytes, code: str) -> None:
+    """Always with 400, and nothing is stored or charged."""
+    answer = await api.call("POST", path, data=body, headers=JSON_TYPE)
 
     assert (400, code) == answer.error
+    assert await api.has_left_nothing()
 
 
-async def test_a_megabyte_of_json_is_too_large(api: Api) -> None:
-    """With its length told or not, before it is all read."""
+@pytest.mark.parametrize("path", ["/upload", "/generate"])
+async def test_a_megabyte_of_json_is_too_large(api: Api, path: str) -> None:
+    """With its length told or not, before it is all read; nothing is stored or charged."""
 
     async def endless() -> object:
         for _ in range(16):
             yield b" " * 65_536
 
-    told = await api.call("POST", "/generate", data=b" " * 1_048_576, headers=JSON_TYPE)
-    untold = await api.call("POST", "/generate", data=endless(), headers=JSON_TYPE)
+    told = await api.call("POST", path, data=b" " * 1_048_576, headers=JSON_TYPE)
+    untold = await api.call("POST", path, data=endless(), headers=JSON_TYPE)
 
     assert (413, "body_too_large") == told.error == untold.error
+    assert await api.has_left_nothing()
 
 
+@pytest.mark.parametrize("path", ["/upload", "/generate"])
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "image/png"]
 )
-async def test_a_body_that_says_it_is_no_json_is_refused(api: Api, content_type: str) -> None:
-    """With 415."""
-    answer = await api.call("POST", "/upload", data=b"{}", headers={"Content-Type": content_type})
+async def test_a_body_that_says_it_is_no_json_is_refused(api: Api, path: str, content_type: str) -> None:
+    """With 415, and nothing is stored or charged."""
+    answer = await api.call("POST", path, data=b"{}", headers={"Content-Type": content_type})
 
     assert answer.error == (415, "unsupported_media_type")
+    assert await api.has_left_nothing()
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "application/json; charset=utf-8"}])
@@ -98,8 +104,9 @@ async def test_the_request_id_goes_in_and_out(api: Api) -> None:
     replaced = await api.get("/nothing", headers={"X-Request-Id": "a b<script>"})
     made = await api.get("/healthz")
 
-    assert "abc-1.2_3" == kept.headers["X-Request-Id"] == kept.body["requestId"]
-    assert replaced.headers["X-Request-Id"] == replaced.body["requestId"] != "a b<script>"
+    assert (404, "not_found") == kept.error == replaced.error
+    assert "abc-1.2_3" == kept.headers["X-Request-Id"]
+    assert replaced.headers["X-Request-Id"] != "a b<script>"
     assert made.headers["X-Request-Id"]
 
 

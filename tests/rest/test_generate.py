@@ -69,26 +69,48 @@ async def test_a_wish_that_cannot_be_granted_starts_nothing(
 
     assert (400, "invalid_request", field) == (*answer.error, answer.body["field"])
     assert sentence in (None, answer.body["error"])
-    assert (await api.stored_jobs(), await api.usage()) == ([], (0, 0))
+    assert await api.has_left_nothing()
 
 
-@pytest.mark.parametrize("body", [{"style": "professional"}, {"fileKey": None, "prompt": "p"}, {"fileKey": ""}])
+@pytest.mark.parametrize("body", [{"style": "professional"}, {"fileKey": None, "prompt": "p"}, {"fileKey": ""}, {}])
 async def test_a_missing_file_key_is_told_in_the_originals_words(api: Api, body: dict[str, Any]) -> None:
     """Original clients show this sentence."""
     answer = await api.post("/generate", body)
 
-    assert (answer.status, answer.body["error"], answer.body["field"]) == (400, "fileKey is required", "fileKey")
+    assert answer.error == (400, "invalid_request")
+    assert (answer.body["error"], answer.body["field"]) == ("fileKey is required", "fileKey")
+    assert await api.has_left_nothing()
+
+
+async def test_a_file_key_that_is_no_text_is_refused(api: Api) -> None:
+    """By its field's name, and nothing is stored or charged."""
+    for key in (7, ["k"], {"k": 1}):
+        answer = await api.post("/generate", {"fileKey": key, "style": "professional"})
+        assert (400, "invalid_request", "fileKey") == (*answer.error, answer.body["field"])
+    assert await api.has_left_nothing()
+
+
+async def test_a_refusal_charges_nothing_on_top_of_what_was_used(api: Api) -> None:
+    """A job of today keeps its unit, and a bad request takes none."""
+    job_id = await api.started()
+    answer = await api.post("/generate", {"fileKey": await api.uploaded(), "style": "vaporwave"})
+
+    assert answer.error == (400, "invalid_request")
+    assert [job_id] == [job.job_id for job in await api.stored_jobs()]
+    assert await api.usage() == (1, 1)
 
 
 async def test_another_users_upload_is_answered_like_one_that_never_was(api: Api, as_other: Callable[[], Api]) -> None:
     """The answer tells nothing about what others have."""
-    theirs = await as_other().uploaded()
+    other = as_other()
+    theirs = await other.uploaded()
     answer = await api.post("/generate", {"fileKey": theirs, "style": "professional"})
     never = await api.post("/generate", {"fileKey": f"uploads/{api.user}/1_b.jpg", "style": "professional"})
 
     assert (404, "file_not_found") == answer.error == never.error
     assert "Uploaded file not found in S3" == answer.body["error"] == never.body["error"]
-    assert (await api.stored_jobs(), await api.usage()) == ([], (0, 0))
+    assert await api.has_left_nothing()
+    assert await other.has_left_nothing()
 
 
 @pytest.mark.parametrize(
@@ -107,10 +129,11 @@ async def test_another_users_upload_is_answered_like_one_that_never_was(api: Api
     ],
 )
 async def test_a_key_that_is_no_upload_is_not_found(api: Api, key: str) -> None:
-    """Keys are never resolved, only matched."""
+    """Keys are never resolved, only matched; nothing is stored or charged."""
     answer = await api.post("/generate", {"fileKey": key.format(user=api.user), "style": "professional"})
 
     assert answer.error == (404, "file_not_found")
+    assert await api.has_left_nothing()
 
 
 async def test_two_requests_race_for_the_last_unit_of_quota(start: Start) -> None:

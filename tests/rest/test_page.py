@@ -23,7 +23,7 @@ async def test_readiness_follows_the_life_of_the_task(api: Api) -> None:
     draining = await api.get("/readyz", token="")
 
     assert [*statuses, draining.status] == [503, 200, 503]
-    assert draining.body["code"] == "not_ready"
+    assert draining.error == (503, "not_ready")
     assert (await api.get("/healthz", token="")).body == {"status": "healthy"}
     assert (await api.get("/user/me")).status == 200
 
@@ -72,7 +72,7 @@ async def test_modules_of_the_page_are_revalidated(api: Api) -> None:
 @pytest.mark.parametrize("path", ["/page/../settings.py", "/page/%2e%2e/settings.py", "/page/", "/page/vendor"])
 async def test_nothing_but_the_page_is_served(api: Api, path: str) -> None:
     """No folder lists, and no way out of the folder."""
-    assert (await api.get(path, token="")).status == 404
+    assert (await api.get(path, token="")).error == (404, "not_found")
 
 
 async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
@@ -98,4 +98,4 @@ async def test_metrics_are_read_on_a_port_of_their_own(api: Api) -> None:
         text = await answer.text()
 
     assert 'http_request_duration_seconds_count{method="GET",route="/healthz",status="200"} 1.0' in text
-    assert (await api.get("/metrics", token="")).status == 404
+    assert (await api.get("/metrics", token="")).error == (404, "not_found")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, explain
+from consumers import attempt
+from service.settings import LEASE_SHARE, Settings, explain
 
 NEEDED = {
     "UPLOAD_BUCKET": "up",
@@ -90,6 +91,26 @@ def test_a_gemini_key_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert problems() == ["GEMINI_API_KEY or GEMINI_API_KEY_SECRET_ARN is missing"]
     assert Settings(gemini_api_key_secret_arn="arn").gemini_api_key is None
+
+
+def test_a_call_ends_before_its_worker_must() -> None:
+    """The worker stops at four fifths of the lease, and a call cut off there would be tried again in vain."""
+    [line] = problems(gemini_timeout_seconds=48, lease_seconds=60)
+    settings = Settings()
+
+    assert line.startswith("GEMINI_TIMEOUT_SECONDS must be less than 48: ")
+    assert attempt.LEASE_SHARE == LEASE_SHARE
+    assert settings.gemini_timeout_seconds == 80 < LEASE_SHARE * settings.lease_seconds
+    assert Settings(gemini_timeout_seconds=47.9, lease_seconds=60).lease_seconds == 60
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_wildcard_host_needs_a_public_url(host: str) -> None:
+    """Else no origin would be the page's own."""
+    [line] = problems(host=host)
+
+    assert line.startswith("PUBLIC_URL is missing: ")
+    assert Settings(host=host, public_url="https://a.example").origins == frozenset({"https://a.example"})
 
 
 def test_the_embedded_mode_stays_on_this_machine() -> None:

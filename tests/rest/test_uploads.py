@@ -74,6 +74,7 @@ async def test_what_is_no_photo_gets_no_link(api: Api, change: dict[str, Any], f
 
     assert answer.error == (400, "invalid_request")
     assert (field, sentence) == (answer.body["field"], answer.body["error"])
+    assert await api.has_left_nothing()
 
 
 @pytest.mark.parametrize(
@@ -94,4 +95,6 @@ async def test_a_missing_field_is_named(api: Api, missing: str) -> None:
     """The sentence is the original's."""
     answer = await api.post("/upload", {name: value for name, value in PHOTO.items() if name != missing})
 
+    assert answer.error == (400, "invalid_request")
     assert (f"{missing} is required", missing) == (answer.body["error"], answer.body["field"])
+    assert await api.has_left_nothing()

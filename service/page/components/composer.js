@@ -2,7 +2,7 @@
 
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
-import { isQuotaUsedUp } from '../store.js';
+import { isQuotaUsedUp, showsPreview } from '../store.js';
 import { photoProblem } from '../upload.js';
 import { PhotoField } from './photo-field.js';
 import { StylePicker } from './style-picker.js';
@@ -11,16 +11,46 @@ import { StylePicker } from './style-picker.js';
 /** @typedef {import('../studio.js').Photo} Photo */
 /** @typedef {{text: string, requestId?: string}} Problem */
 
-/** The photo in hand, and the way to put another in its place. @param {(problem: Problem | null) => void} report */
-function usePhoto(report) {
+/**
+ * Returns a function that makes a file's preview; it is released as soon as neither composer nor gallery shows it.
+ * @param {State} state @param {Photo | null} photo in the composer
+ */
+function usePreviews(state, photo) {
+  const { current: urls } = useRef(/** @type {Set<string>} */ (new Set()));
+  /** @param {(url: string) => boolean} isShown */
+  const releaseUnless = (isShown) => {
+    for (const url of urls) {
+      if (isShown(url)) continue;
+      URL.revokeObjectURL(url);
+      urls.delete(url);
+    }
+  };
+  useEffect(
+    () => releaseUnless((url) => url === photo?.previewUrl || showsPreview(state, url)),
+    [photo, state.submission, state.previews],
+  );
+  useEffect(() => () => releaseUnless(() => false), []);
+  return (/** @type {File} */ file) => {
+    const url = URL.createObjectURL(file);
+    urls.add(url);
+    return url;
+  };
+}
+
+/**
+ * The photo in hand, and the way to put another in its place.
+ * @param {State} state @param {(problem: Problem | null) => void} report
+ */
+function usePhoto(state, report) {
   const { i18n, config } = usePage();
   const [photo, setPhoto] = useState(/** @type {Photo | null} */ (null));
+  const preview = usePreviews(state, photo);
   /** @param {File} file */
   const take = (file) => {
     const code = photoProblem(file, config);
     if (code) return report({ text: i18n.t(`error.${code}`, { limit: i18n.megabytes(config.maxUploadBytes) }) });
     report(null);
-    setPhoto({ file, previewUrl: URL.createObjectURL(file), fileKey: '' });
+    setPhoto({ file, previewUrl: preview(file), fileKey: '' });
   };
   return { photo, take, remove: () => setPhoto(null) };
 }
@@ -32,7 +62,7 @@ export function Composer({ studio, state }) {
   const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const [style, setStyle] = useState(() => (styles.find((each) => each.default) ?? styles[0]).id);
   const [prompt, setPrompt] = useState('');
-  const { photo, take, remove } = usePhoto(setProblem);
+  const { photo, take, remove } = usePhoto(state, setProblem);
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const needsPrompt = style === 'custom';
 

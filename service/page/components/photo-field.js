@@ -8,6 +8,17 @@ import { usePage } from '../page.js';
 /** @param {DataTransfer | null} data */
 const firstFile = (data) => data?.files[0];
 
+const TEXT_FIELDS = 'textarea, input:not([type=file], [type=radio], [type=range])';
+
+/**
+ * The photo someone pastes. Not where text is meant: in a text field, or with text beside the picture, as office programs copy it.
+ * @param {ClipboardEvent} event
+ */
+function pastedPhoto({ target, clipboardData }) {
+  if (target instanceof Element && target.matches(TEXT_FIELDS)) return undefined;
+  return clipboardData?.types.includes('text/plain') ? undefined : firstFile(clipboardData);
+}
+
 /** Accept a photo dropped or pasted anywhere on the page. @param {Take} take @returns {boolean} whether one hovers above it */
 function useDropAndPaste(take) {
   const [isHovering, setIsHovering] = useState(false);
@@ -30,7 +41,7 @@ function useDropAndPaste(take) {
       newest.current(file);
     }, options);
     addEventListener('paste', (event) => {
-      const file = firstFile(event.clipboardData);
+      const file = pastedPhoto(event);
       if (file) newest.current(file);
     }, options);
     return () => controller.abort();
