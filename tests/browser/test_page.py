@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -143,3 +144,26 @@ async def test_the_keyboard_alone_does_the_main_job(browser: Browser, tmp_path: 
             await seen.page.keyboard.press("Tab")
         await seen.page.keyboard.press("Enter")
         await expect(seen.page.locator(f"{seen.hook('job')}[data-status='completed']")).to_have_count(1)
+
+
+@pytest.mark.timeout(240)
+async def test_an_open_page_outlives_the_service(browser: Browser, tmp_path: Path) -> None:
+    """The process is killed and started again under an open page: it says so, comes back by itself, and works on."""
+    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service:
+        port = service.url.rsplit(":", 1)[1]
+        async with visit(browser, service.url) as seen:
+            await sign_in(seen, "alice")
+            await develop(seen, "professional")
+            connection = seen.page.locator(seen.hook("connection"))
+            await service.end(signal.SIGKILL)
+            await expect(connection).not_to_have_attribute("data-state", "live")
+            async with embedded_service(tmp_path, "--gemini-latency=0.2", f"--port={port}"):
+                await expect(connection).to_have_attribute("data-state", "live", timeout=2 * PATIENCE_MILLISECONDS)
+                await seen.page.click(seen.hook("photo-remove"))
+                await seen.page.set_input_files(seen.hook("photo-input"), PHOTO)
+                await seen.page.click(seen.hook("submit"))
+                done = seen.page.locator(f"{seen.hook('job')}[data-status='completed']")
+                await expect(done).to_have_count(2)
+                painted = await is_painted(seen, "result-image")
+
+    assert painted
