@@ -10,34 +10,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from consumers.acknowledger import Acknowledger
-from consumers.gemini import Gemini
+from consumers.failures import Then
+from consumers.gate_state import NotNow
+from consumers.gemini import CallFailed, Gemini
+from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines, Report, Work
 from jobs import clock, moves
-from jobs.errors import (
-    DarkroomError,
-    JobEnded,
-    JobNotFound,
-    LostClaim,
-    PermanentError,
-    ProviderFailure,
-    TransientError,
-)
-from jobs.events import InProcessBus, JobProgress, Stage
+from jobs.errors import DarkroomError, JobEnded, JobNotFound, LostClaim, PermanentError, TransientError
+from jobs.events import InProcessBus, JobEvent, JobProgress, Notice, Stage
 from jobs.files import Files
-from jobs.ids import JobId
+from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
 from jobs.model import Failure, Job, Output
-from jobs.work_queue import Delivery, WorkQueue
+from jobs.work_queue import MAX_DELAY_SECONDS, Delivery, WorkQueue
 
 logger = logging.getLogger(__name__)
 
 MAX_RECEIVES: Final = 3
 """The queue's redrive policy: after so many receives the message goes to the dead-letter queue by itself."""
-LEASE_SHARE: Final = 0.8
-"""The work may take this share of the lease; the rest is for writing down how it ended."""
-_MAX_RETRY_SECONDS: Final = 900
+_PATIENCE_SHARE: Final = 0.5
+"""So much of the lease is left, at the least, when the work ends: the last beat is not older than a third."""
+_MAX_DEFERRED_SECONDS: Final = clock.DAY_SECONDS
 
 
 class GivenUp(Exception):
@@ -46,7 +41,10 @@ class GivenUp(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What every attempt works with. ``retry_seconds``: how long a job waits after its first and second failed receive."""
+    """What every attempt works with.
+
+    ``retry_seconds``: how long a job waits after its first and second failed receive. ``deadline_seconds``: the longest work.
+    """
 
     table: JobTable
     queue: WorkQueue
@@ -55,9 +53,11 @@ class Workshop:
     images: ImageWorker
     bus: InProcessBus
     pipelines: Pipelines
+    heartbeat: Heartbeat
     acknowledger: Acknowledger
     meters: PoolMetrics
     retry_seconds: tuple[int, int] = (2, 10)
+    deadline_seconds: float = 900
 
 
 class Attempt:
@@ -67,65 +67,91 @@ class Attempt:
         self._workshop = workshop
         self._delivery = delivery
         self._owner = secrets.token_hex(8)
-        self._user_id = ""
-        self._is_given_up = False
+        self._user_id = UserId("")
+        self._stop_reason: type[Exception] | None = None
         self._work_limit: asyncio.Timeout | None = None
 
     async def run(self) -> None:
         """Do the job and settle its message. Raises nothing: what cannot be settled is delivered again."""
-        if self._delivery.job_id is None:
-            logger.error("A message is not ours", extra=self._log_extra("message_foreign"))
-            return
+        job_id = self._delivery.job_id
         try:
-            job = await self._claim(self._delivery.job_id)
+            if job_id is None:
+                logger.error("A message is not ours", extra=self._log_extra("message_foreign"))
+                await self._workshop.queue.set_aside(self._delivery)
+                return
+            job = await self._claim(job_id)
             await self._work(job)
-        except JobEnded:
-            self._workshop.acknowledger.add(self._delivery.receipt)
+        except (JobEnded, JobNotFound):
+            self._acknowledge()  # over, canceled, or deleted
         except LostClaim:
             logger.info("Another worker has the job", extra=self._log_extra("claim_lost"))
-        except JobNotFound:
-            logger.error("A message names no job", extra=self._log_extra("message_without_job"))  # noqa: TRY400 - no stack helps
         except Exception:
             # Lease and visibility run out, and the job is delivered again.
             logger.exception("A job was left for another try", extra=self._log_extra("job_left"))
         finally:
-            self._workshop.bus.forget_progress(self._delivery.job_id)
+            if job_id is not None:
+                self._workshop.bus.forget_progress(job_id)
 
     def give_up(self) -> None:
         """Hand the job back as soon as its claim is written; a result that is being written down still is."""
-        self._is_given_up = True
+        self._stop(GivenUp)
+
+    def lose(self) -> None:
+        """Stop the work: somebody else may have the job."""
+        self._stop(LostClaim)
+
+    def _stop(self, reason: type[Exception]) -> None:
+        self._stop_reason = self._stop_reason or reason
         if self._work_limit is not None and not self._work_limit.expired():
             self._work_limit.reschedule(asyncio.get_running_loop().time())
+
+    def _watch(self, notice: Notice) -> None:
+        job = notice.job
+        if isinstance(notice, JobEvent) and job.job_id == self._delivery.job_id and job.terminal:
+            self._stop(JobEnded)  # canceled by its owner, or by whoever knows better
 
     async def _claim(self, job_id: JobId) -> Job:
         job = await self._workshop.table.get(job_id)
         self._user_id = job.user_id
         now = clock.now_milliseconds()
-        lease_until = now + self._workshop.queue.visibility_seconds * 1000
+        lease_until = self._delivery.received_at + self._workshop.queue.lease_milliseconds
         return await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
 
     async def _work(self, job: Job) -> None:
         started = time.monotonic()
         try:
-            output = await self._run_pipeline(job)
+            output = await self._run_held(job)
         except GivenUp:
             await self._hand_back(job)
+        except NotNow as error:
+            await self._defer(job, error)
+        except CallFailed as error:
+            await self._settle_failed_call(job, error)
         except PermanentError as error:
-            await self._fail(job, error, keeps_charge=error.keeps_charge)
-            self._workshop.acknowledger.add(self._delivery.receipt)
+            await self._fail(job, Failure(code=error.code, message=error.message, retryable=False), error)
+            self._acknowledge()
         except TransientError as error:
-            await self._retry(job, error)
+            await self._retry(job, error, error.code, error.retry_after_seconds)
         else:
             await self._complete(job, output)
         self._workshop.meters.job_seconds.labels(job.pipeline).observe(time.monotonic() - started)
 
+    async def _run_held(self, job: Job) -> Output:
+        """Run the pipeline while the heart beats for the job and its owner may cancel it."""
+        unsubscribe = self._workshop.bus.subscribe(job.user_id, self._watch)
+        try:
+            with self._workshop.heartbeat.holding(self._delivery.receipt, job.job_id, self._owner, self.lose):
+                return await self._run_pipeline(job)
+        finally:
+            unsubscribe()
+
     async def _run_pipeline(self, job: Job) -> Output:
-        """Run the job's pipeline within its lease; an error that is not ours is one that another try may not meet."""
+        """Run the job's pipeline; an error that is not ours is one that another try may not meet."""
         pipeline = self._workshop.pipelines.get(job.pipeline)
         if pipeline is None:
             raise PermanentError(f"This service has no pipeline {job.pipeline}.")
-        if self._is_given_up:
-            raise GivenUp
+        if self._stop_reason is not None:
+            raise self._stop_reason
         work = Work(
             job=job,
             files=self._workshop.files,
@@ -134,15 +160,15 @@ class Attempt:
             report=self._reporter(job),
         )
         try:
-            # Only the work can be given up; claiming before it and writing after it always run to their end.
-            async with asyncio.timeout(self._lease_seconds * LEASE_SHARE) as self._work_limit:
+            # Only the work can be stopped; claiming before it and writing after it always run to their end.
+            async with asyncio.timeout(self._workshop.deadline_seconds) as self._work_limit:
                 return await pipeline(work)
-        except (DarkroomError, GivenUp):
+        except DarkroomError:
             raise
         except TimeoutError as error:
-            if self._is_given_up:
-                raise GivenUp from error
-            raise ProviderFailure("The job took too long.") from error
+            if self._stop_reason is not None:
+                raise self._stop_reason from error
+            raise TransientError("The job took too long.") from error
         except Exception as error:
             logger.exception("A pipeline broke", extra=self._log_extra("pipeline_broke"))
             raise TransientError("Something went wrong on our side.") from error
@@ -158,47 +184,78 @@ class Attempt:
 
     async def _complete(self, job: Job, output: Output) -> None:
         await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
-        self._workshop.acknowledger.add(self._delivery.receipt)
+        self._acknowledge()
         self._count(job, "completed")
         logger.info("A job is completed", extra=self._log_extra("job_completed"))
 
-    async def _fail(self, job: Job, error: PermanentError | TransientError, *, keeps_charge: bool) -> None:
-        failure = Failure(code=error.code, message=error.message, retryable=isinstance(error, TransientError))
-        await self._write(
-            job, moves.failed(failure, clock.now_milliseconds(), owner=self._owner, keeps_charge=keeps_charge)
-        )
-        self._count(job, error.code)
-        logger.warning("A job failed", exc_info=error, extra=self._log_extra("job_failed") | {"code": error.code})
+    async def _settle_failed_call(self, job: Job, error: CallFailed) -> None:
+        """Do what the class of the failure says."""
+        policy = error.policy
+        match policy.then:
+            case Then.FAIL:
+                failure = Failure(code=policy.code, message=policy.message, retryable=policy.retryable)
+                await self._fail(job, failure, error, keeps_charge=policy.keeps_charge)
+                self._acknowledge()
+            case Then.REQUEUE:
+                await self._retry(job, error, policy.code, error.retry_after_seconds)
+            case Then.DEFER:
+                await self._defer(
+                    job, NotNow(error.retry_after_seconds or policy.first_back_off_seconds, policy.message)
+                )
 
-    async def _retry(self, job: Job, error: TransientError) -> None:
-        """Hand the job back for a later try; after the last one it fails, and its message goes to the dead-letter queue."""
+    async def _fail(self, job: Job, failure: Failure, error: Exception, *, keeps_charge: bool = False) -> None:
+        now = clock.now_milliseconds()
+        await self._write(job, moves.failed(failure, now, owner=self._owner, keeps_charge=keeps_charge))
+        self._count(job, failure.code)
+        logger.warning("A job failed", exc_info=error, extra=self._log_extra("job_failed") | {"code": failure.code})
+
+    async def _retry(self, job: Job, error: DarkroomError, code: str, retry_after_seconds: float | None) -> None:
+        """Put the job back for a later try; after the last one it fails, and its message goes to the dead-letter queue."""
         receives = self._delivery.receives
         if receives >= MAX_RECEIVES:
-            await self._fail(job, error, keeps_charge=False)
-            await self._workshop.queue.hide([self._delivery.receipt], 0)
+            await self._fail(job, Failure(code=code, message=error.message, retryable=True), error)
+            await self._hide(0)
             return
         await self._write(job, moves.released(self._owner, clock.now_milliseconds()))
-        delay = min(max(error.retry_after_seconds or 0, self._workshop.retry_seconds[receives - 1]), _MAX_RETRY_SECONDS)
-        await self._workshop.queue.hide([self._delivery.receipt], round(delay))
+        await self._hide(max(retry_after_seconds or 0, self._workshop.retry_seconds[receives - 1]))
         self._count(job, "retried")
-        extra = self._log_extra("job_retried") | {"code": error.code}
+        extra = self._log_extra("job_retried") | {"code": code}
         logger.warning("A job will be tried again", exc_info=error, extra=extra)
+
+    async def _defer(self, job: Job, error: NotNow) -> None:
+        """Put the job off as a delayed copy of its message: it is not its doing, so it costs no receive."""
+        if clock.now_milliseconds() - job.created_at > _MAX_DEFERRED_SECONDS * 1000:
+            await self._fail(job, Failure(code=error.code, message=error.message, retryable=True), error)
+            self._acknowledge()
+            return
+        await self._send_again(job, delay_seconds=round(error.retry_after_seconds))
+        self._count(job, "deferred")
+        logger.warning(
+            "A job was put off", extra=self._log_extra("job_deferred") | {"seconds": error.retry_after_seconds}
+        )
 
     async def _hand_back(self, job: Job) -> None:
         """Put the job back into the queue as if it had never been received: a deployment is no failed try."""
-        waiting = await self._write(job, moves.released(self._owner, clock.now_milliseconds()))
-        await self._workshop.queue.send(waiting)
-        self._workshop.acknowledger.add(self._delivery.receipt)
+        await self._send_again(job, delay_seconds=0)
         logger.info("A job was handed back", extra=self._log_extra("job_handed_back"))
 
+    async def _send_again(self, job: Job, *, delay_seconds: int) -> None:
+        # First the copy, then the end of the original: a death between the two makes a duplicate, which a claim absorbs.
+        waiting = await self._write(job, moves.released(self._owner, clock.now_milliseconds()))
+        await self._workshop.queue.send(waiting, delay_seconds=delay_seconds)
+        self._acknowledge()
+
+    async def _hide(self, seconds: float) -> None:
+        await self._workshop.heartbeat.settled()
+        await self._workshop.queue.hide([self._delivery.receipt], min(round(seconds), MAX_DELAY_SECONDS))
+
     async def _write(self, job: Job, move: moves.Move) -> Job:
-        """Write how it ended, with all the patience that the lease has left: the work is done and paid for."""
-        patience_seconds = self._lease_seconds * (1 - LEASE_SHARE)
+        """Write how it ended, with the patience that the lease has left: the work is done and paid for."""
+        patience_seconds = self._workshop.queue.visibility_seconds * _PATIENCE_SHARE
         return await self._workshop.table.apply(job, move, patience_seconds=patience_seconds)
 
-    @property
-    def _lease_seconds(self) -> int:
-        return self._workshop.queue.visibility_seconds
+    def _acknowledge(self) -> None:
+        self._workshop.acknowledger.add(self._delivery.receipt)
 
     def _count(self, job: Job, outcome: str) -> None:
         self._workshop.meters.jobs.labels(job.pipeline, outcome).inc()

@@ -8,14 +8,16 @@ because the API refuses shorter ones.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
+import random
 import time
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import pydantic
@@ -23,45 +25,54 @@ from google import genai
 from google.genai import errors, types
 
 from consumers import metrics
-from consumers.images import Picture
-from jobs.errors import (
-    ContentRejected,
-    DarkroomError,
-    InvalidImage,
-    MisconfiguredProvider,
-    ProviderFailure,
-    UnusableAnswer,
+from consumers.failures import (
+    POLICIES,
+    FailureClass,
+    Then,
+    back_off,
+    classify_http,
+    classify_reason,
+    is_key_refused,
+    retry_delay,
 )
+from consumers.gate import Gate
+from consumers.gate_state import NotNow
+from consumers.images import Picture
+from consumers.limits import BreakerState
+from jobs.errors import DarkroomError
 from jobs.secret import Key
 
 logger = logging.getLogger(__name__)
 
 MIN_TIMEOUT_SECONDS: Final = 10
-_REJECTED: Final = frozenset(
-    {
-        "SAFETY",
-        "PROHIBITED_CONTENT",
-        "BLOCKLIST",
-        "SPII",
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "LANGUAGE",
-        "ESCALATION",
-        "JAILBREAK",
-    }
-)
-# Sampling may save these, so they are retried although they speak of the content.
-_REJECTED_BY_CHANCE: Final = frozenset({"IMAGE_SAFETY"})
+T = TypeVar("T")
+
+
+class CallFailed(DarkroomError):
+    """A call of the image service gave nothing that the job can use; ``policy`` says what becomes of the job."""
+
+    code = "provider_failure"
+
+    def __init__(self, failure: FailureClass, retry_after_seconds: float | None = None) -> None:
+        self.failure = failure
+        self.policy = POLICIES[failure]
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.policy.message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeminiConfig:
-    """Where and how to call. ``base_url`` None is Google; times in seconds."""
+    """Where and how to call. ``base_url`` None is Google; times in seconds.
+
+    ``patience_seconds``: how long a call may wait at the gate before its job is put off. ``pace`` scales the back-off.
+    """
 
     image_model: str
     base_url: str | None = None
     timeout_seconds: float = 100
     connections: int = 600
+    patience_seconds: float = 120
+    pace: float = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,66 +83,124 @@ class Painting:
     content_type: str
     model_name: str
     milliseconds: int
+    tokens: Mapping[str, int]
 
 
 class Gemini:
-    """Calls the models. Each failure is one of our errors: see ``_mapped_errors``."""
+    """Calls the models, each through its gate, and tries again as ``consumers.failures`` says.
+
+    ``spend(model, tokens, pictures)`` is told what each answer costs.
+    """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         config: GeminiConfig,
         key: Key,
+        gates: Mapping[str, Gate],
         meters: metrics.PoolMetrics,
+        spend: Callable[[str, Mapping[str, int], int], None],
     ) -> None:
         self._session = session
         self._config = config
         self._key = key
+        self._gates = gates
         self._meters = meters
+        self._spend = spend
         self._client: genai.Client | None = None
         self._client_key = ""
+        self._chance = random.Random()  # noqa: S311 - jitter is no secret
 
     async def edit(self, prompt: str, photo: Picture) -> Painting:
-        """Have the image model make a picture of the photo and the words.
-
-        Raises ContentRejected, InvalidImage, MisconfiguredProvider, ProviderFailure, UnusableAnswer.
-        """
-        started = time.monotonic()
+        """Have the image model make a picture of the photo and the words. Raises CallFailed, and NotNow: the job can wait."""
         parts = [types.Part.from_bytes(data=photo.content, mime_type=photo.content_type), types.Part(text=prompt)]
         config = types.GenerateContentConfig(
             response_modalities=["IMAGE"],
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
-        answer = await self._generate(self._config.image_model, parts, config)
+        return await self._generate(self._config.image_model, parts, config, self._painting_of)
+
+    def _painting_of(self, answer: types.GenerateContentResponse, seconds: float) -> Painting:
         content, content_type = _picture_of(answer)
+        tokens = _tokens_of(answer)
+        self._meters.count_tokens(self._config.image_model, tokens)
         return Painting(
             content=content,
             content_type=content_type,
             model_name=self._config.image_model,
-            milliseconds=round((time.monotonic() - started) * 1000),
+            milliseconds=round(seconds * 1000),
+            tokens=tokens,
         )
 
     async def _generate(
-        self, model: str, parts: list[types.Part], config: types.GenerateContentConfig
-    ) -> types.GenerateContentResponse:
+        self,
+        model: str,
+        parts: list[types.Part],
+        config: types.GenerateContentConfig,
+        read: Callable[[types.GenerateContentResponse, float], T],
+    ) -> T:
+        """Call until there is an answer that ``read`` takes, or the class of the failure says that it is enough."""
+        gate = self._gates[model]
         contents = types.Content(role="user", parts=parts)
-        with self._meters.gemini_call(model), _mapped_errors():
-            async with asyncio.timeout(self._config.timeout_seconds):
-                client = await self._current_client()
-                try:
-                    answer = await client.aio.models.generate_content(model=model, contents=contents, config=config)
-                except errors.ClientError as error:
-                    renewed = await self._renewed_client(error)
-                    if renewed is None:
-                        raise
-                    answer = await renewed.aio.models.generate_content(model=model, contents=contents, config=config)
-            _refuse(answer)
-            return answer
+        for attempt in itertools.count(1):
+            try:
+                return await self._call_once(gate, model, contents, config, read)
+            except CallFailed as error:
+                await self._wait_or_raise(gate, error, attempt)
+            config = config.model_copy(update={"seed": attempt})  # the same dice would fall the same way
+        raise AssertionError  # counting has no end
+
+    async def _wait_or_raise(self, gate: Gate, error: CallFailed, attempt: int) -> None:
+        policy = error.policy
+        if policy.in_process_tries is not None and attempt >= policy.in_process_tries:
+            state = gate.state
+            if policy.then is Then.REQUEUE and state.breaker is not BreakerState.CLOSED:
+                # An outage is not this job's doing.
+                raise NotNow(state.retry_after_seconds or 1, state.reason) from error
+            raise error
+        if not policy.counts_as_throttling:  # there the gate does the waiting
+            await asyncio.sleep(self._config.pace * back_off(policy, attempt, self._chance))
+
+    async def _call_once(
+        self,
+        gate: Gate,
+        model: str,
+        contents: types.Content,
+        config: types.GenerateContentConfig,
+        read: Callable[[types.GenerateContentResponse, float], T],
+    ) -> T:
+        async with gate.admit(self._config.patience_seconds) as permit:
+            started = time.monotonic()
+            try:
+                with self._meters.gemini_call(model), _mapped_errors():
+                    async with asyncio.timeout(self._config.timeout_seconds):
+                        answer = await self._post(model, contents, config)
+                    # Refused and unusable answers cost as well.
+                    self._spend(model, _tokens_of(answer), _pictures_in(answer))
+                    _refuse(answer)
+                    result = read(answer, time.monotonic() - started)
+            except CallFailed as error:
+                permit.failed(error.failure, error.retry_after_seconds)
+                raise
+            permit.succeeded()
+            return result
+
+    async def _post(
+        self, model: str, contents: types.Content, config: types.GenerateContentConfig
+    ) -> types.GenerateContentResponse:
+        client = await self._current_client()
+        try:
+            return await client.aio.models.generate_content(model=model, contents=contents, config=config)
+        except errors.ClientError as error:
+            renewed = await self._renewed_client(error)
+            if renewed is None:
+                raise
+            return await renewed.aio.models.generate_content(model=model, contents=contents, config=config)
 
     async def _renewed_client(self, error: errors.ClientError) -> genai.Client | None:
         """Return a client with a newer key when this error says that the key was refused and there is one."""
         refused = self._client_key
-        if not _is_key_refused(error):
+        if not is_key_refused(error.code, error.details):
             return None
         self._key.forget()
         client = await self._current_client()
@@ -173,65 +242,52 @@ def _picture_of(answer: types.GenerateContentResponse) -> tuple[bytes, str]:
     for part in reversed(answer.parts or []):
         if part.inline_data and part.inline_data.data and not part.thought:
             return part.inline_data.data, part.inline_data.mime_type or ""
-    raise UnusableAnswer
+    raise CallFailed(FailureClass.UNUSABLE_ANSWER)
+
+
+def _pictures_in(answer: types.GenerateContentResponse) -> int:
+    return sum(1 for part in answer.parts or [] if part.inline_data and not part.thought)
+
+
+def _tokens_of(answer: types.GenerateContentResponse) -> dict[str, int]:
+    """Read what the call is billed for."""
+    usage = answer.usage_metadata
+    if usage is None:
+        return {}
+    return {
+        "prompt": usage.prompt_token_count or 0,
+        "output": usage.candidates_token_count or 0,
+        "thoughts": usage.thoughts_token_count or 0,
+    }
 
 
 def _refuse(answer: types.GenerateContentResponse) -> None:
     """Raise what a refusal in a 200 means. Names are compared as text: new ones must not break us."""
     feedback = answer.prompt_feedback
     if feedback and feedback.block_reason:
-        raise _refusal(feedback.block_reason.value)
+        raise CallFailed(classify_reason(feedback.block_reason.value, is_block=True) or FailureClass.UNUSABLE_ANSWER)
     for candidate in answer.candidates or []:
-        reason = candidate.finish_reason.value if candidate.finish_reason else "STOP"
-        if reason != "STOP":
-            raise _refusal(reason)
-
-
-def _refusal(reason: str) -> DarkroomError:
-    if reason in _REJECTED - _REJECTED_BY_CHANCE:
-        return ContentRejected()
-    return UnusableAnswer(f"The image service gave no picture ({reason}).")
+        failure = classify_reason(candidate.finish_reason.value) if candidate.finish_reason else None
+        if failure is not None:
+            raise CallFailed(failure)
 
 
 @contextmanager
 def _mapped_errors() -> Iterator[None]:
-    """Turn whatever a call raises into one of our errors."""
+    """Turn whatever a call raises into CallFailed."""
     try:
         yield
     except errors.APIError as error:
-        raise _api_error(error) from error
+        failure = classify_http(error.code, error.status, error.details)
+        if POLICIES[failure].opens_breaker:
+            logger.error("Gemini refuses our requests", extra={"action": "gemini_refused", "status": error.code})  # noqa: TRY400
+        raise CallFailed(failure, retry_delay(error.details)) from error
     except TimeoutError as error:
-        raise ProviderFailure("The image service did not answer in time.") from error
-    except aiohttp.ClientError as error:
-        raise ProviderFailure("The image service could not be reached.") from error
-    except (json.JSONDecodeError, pydantic.ValidationError, errors.UnknownApiResponseError) as error:
-        raise ProviderFailure("The image service gave an answer that cannot be read.") from error
-
-
-def _is_key_refused(error: errors.APIError) -> bool:
-    # Google answers a key that is not one with 400, and one that may not with 401 or 403.
-    return error.code in (401, 403) or "API_KEY_INVALID" in str(error.details)
-
-
-def _api_error(error: errors.APIError) -> DarkroomError:
-    match error.code:
-        case 400 if "process input image" in (error.message or ""):
-            return InvalidImage("The image service cannot read this photo.")
-        case 400 | 401 | 403 | 404 | 413:
-            # A wrong key, a closed region or a retired model: no retry helps, and an operator must look.
-            logger.error("Gemini refuses our requests", extra={"action": "gemini_refused", "status": error.code})
-            return MisconfiguredProvider()
-        case 429:
-            return ProviderFailure("The image service is busy.", retry_after_seconds=_retry_delay(error))
-        case _:
-            return ProviderFailure(f"The image service failed ({error.code}).")
-
-
-def _retry_delay(error: errors.APIError) -> float | None:
-    """Read ``RetryInfo.retryDelay``, such as "58.9s"; the SDK does not."""
-    body = error.details if isinstance(error.details, dict) else {}
-    for detail in body.get("error", {}).get("details", []):
-        delay = str(detail.get("retryDelay", ""))
-        if str(detail.get("@type", "")).endswith("RetryInfo") and delay.endswith("s"):
-            return float(delay[:-1])
-    return None
+        raise CallFailed(FailureClass.TIMEOUT) from error
+    except (
+        aiohttp.ClientError,
+        json.JSONDecodeError,
+        pydantic.ValidationError,
+        errors.UnknownApiResponseError,
+    ) as error:
+        raise CallFailed(FailureClass.TRANSIENT) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,6 +32,13 @@ class PoolMetrics:
         self._gemini_seconds = Histogram(
             "gemini_latency_seconds", "Calls of Gemini", ["model"], buckets=_SECONDS, registry=registry
         )
+
+        self._gemini_tokens = Counter("gemini_tokens", "Tokens billed", ["model", "kind"], registry=registry)
+
+    def count_tokens(self, model: str, tokens: Mapping[str, int]) -> None:
+        """Count what one call is billed for."""
+        for kind, number in tokens.items():
+            self._gemini_tokens.labels(model, kind).inc(number)
 
     @contextmanager
     def gemini_call(self, model: str) -> Iterator[None]:

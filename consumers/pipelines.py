@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from consumers.gemini import Gemini, Painting
+from consumers.failures import FailureClass
+from consumers.gemini import CallFailed, Gemini, Painting
 from consumers.images import ImageWorker, Picture, inspect
-from jobs.errors import InvalidImage, UnusableAnswer, UploadNotFound
+from jobs.errors import InvalidImage, UploadNotFound
 from jobs.events import Stage
 from jobs.files import MAX_UPLOAD_BYTES, Files
 from jobs.model import Job, Output
@@ -38,12 +39,12 @@ class Work:
         return await self.images.prepare(upload)
 
     async def store(self, painting: Painting) -> Output:
-        """Keep the answer under the type its bytes have, whatever the model calls it. Raises UnusableAnswer."""
+        """Keep the answer under the type its bytes have, whatever the model calls it. Raises CallFailed."""
         self.report(Stage.STORING, 0.9, "Storing the picture")
         try:
             picture = inspect(painting.content)
         except InvalidImage as error:
-            raise UnusableAnswer from error
+            raise CallFailed(FailureClass.UNUSABLE_ANSWER) from error
         url = await self.files.write_result(
             self.job.user_id,
             self.job.job_id,
@@ -55,6 +56,7 @@ class Work:
             url=url,
             model_name=painting.model_name,
             generation_milliseconds=painting.milliseconds,
+            tokens=painting.tokens,
             facts={
                 "contentType": picture.content_type,
                 "width": picture.width,

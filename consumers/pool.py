@@ -10,6 +10,9 @@ from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt
+from consumers.gate import Gate
+from consumers.heartbeat import Heartbeat
+from consumers.limits import BreakerState
 from consumers.metrics import PoolMetrics
 from jobs.errors import CloudUnavailable
 from jobs.work_queue import Delivery, WorkQueue
@@ -18,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 Begin: TypeAlias = Callable[[Delivery], Attempt]
 _MAX_BACKOFF_SECONDS = 10.0
+_DELETING_SECONDS = 10.0
 _WRITING_SECONDS = 15.0
 """What writing down how a job ended may take when the process is going away."""
 
@@ -26,29 +30,42 @@ class Pool:
     """Runs up to ``slots`` deliveries at once. ``failed`` is done when the pool died by itself: the process must stop then."""
 
     def __init__(
-        self, queue: WorkQueue, begin: Begin, acknowledger: Acknowledger, meters: PoolMetrics, *, slots: int
+        self,
+        queue: WorkQueue,
+        begin: Begin,
+        gate: Gate,
+        heartbeat: Heartbeat,
+        acknowledger: Acknowledger,
+        meters: PoolMetrics,
+        *,
+        slots: int,
     ) -> None:
         self._queue = queue
         self._begin = begin
+        self._gate = gate
+        self._heartbeat = heartbeat
         self._acknowledger = acknowledger
         self._meters = meters
         self._slots = slots
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._slot_freed = asyncio.Event()
         self._fetcher: asyncio.Task[None] | None = None
-        self._deleter: asyncio.Task[None] | None = None
+        self._helpers: tuple[asyncio.Task[None], ...] = ()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
         """Begin to fetch."""
         self._fetcher = asyncio.create_task(self._fetch(), name="pool-fetcher")
-        self._deleter = asyncio.create_task(self._acknowledger.run(), name="pool-deleter")
-        for task in (self._fetcher, self._deleter):
+        self._helpers = (
+            asyncio.create_task(self._heartbeat.run(), name="pool-heartbeat"),
+            asyncio.create_task(self._acknowledger.run(), name="pool-deleter"),
+        )
+        for task in (self._fetcher, *self._helpers):
             task.add_done_callback(self._note_death)
 
     async def stop(self, grace_seconds: float) -> None:
         """Stop fetching, give the jobs in hand so long to end, hand the rest back to the queue, delete what is done."""
-        if self._fetcher is None or self._deleter is None:
+        if self._fetcher is None:
             return
         await _canceled(self._fetcher)
         if self._running:
@@ -60,8 +77,10 @@ class Pool:
         for task in tuple(self._running):
             await _canceled(task)
         self._acknowledger.close()
-        await asyncio.wait([self._deleter], timeout=10)
-        await _canceled(self._deleter)
+        heartbeat, deleter = self._helpers
+        await asyncio.wait([deleter], timeout=_DELETING_SECONDS)
+        for task in (heartbeat, deleter):
+            await _canceled(task)
 
     @property
     def busy(self) -> int:
@@ -73,6 +92,10 @@ class Pool:
         failures = 0
         while True:
             free = await self._free_slots()
+            # A message fetched while the model takes nothing would only wait here, its receive used up.
+            await self._gate.wait_until_fetching_makes_sense()
+            if self._gate.state.breaker is BreakerState.HALF_OPEN:
+                free = 1  # one probe is enough to find out
             try:
                 deliveries = await self._queue.receive(free)
             except CloudUnavailable:

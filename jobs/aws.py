@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
-from botocore.exceptions import ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, NoCredentialsError  # noqa: A004
 
 from jobs.errors import CloudUnavailable
 
@@ -101,8 +101,8 @@ def mapped_errors() -> Iterator[None]:
         if status >= 500 or error_code(error) in _BUSY_CODES:
             raise CloudUnavailable from error
         raise
-    except (HTTPClientError, NoCredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        # botocore's ConnectionError, ReadTimeoutError and EndpointConnectionError are all HTTPClientErrors.
+    except (ConnectionError, HTTPClientError, NoCredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        # botocore's two families: a refused connection is of the one, a cut or late answer of the other.
         raise CloudUnavailable from error
 
 

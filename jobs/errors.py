@@ -11,15 +11,16 @@ sentence. Whether a retry can help is a class, never a string test::
     │   ├── JobNotFound
     │   ├── UploadNotFound
     │   ├── JobNotCompleted
+    │   ├── JobNotEnded
+    │   ├── KeyReused
+    │   ├── TooManyJobs
     │   └── QuotaExceeded
     ├── PermanentError             the job fails now, no retry can help
     │   ├── InvalidImage
-    │   ├── ContentRejected
-    │   └── MisconfiguredProvider
+    │   ├── WorkerLost
+    │   └── MessageLost
     ├── TransientError             another try may succeed
-    │   ├── CloudUnavailable
-    │   ├── ProviderFailure
-    │   └── UnusableAnswer
+    │   └── CloudUnavailable
     ├── QueueRefused
     └── LostClaim                  the job is not ours to change
         └── JobEnded
@@ -90,6 +91,28 @@ class JobNotCompleted(RequestError):
     code = "job_not_completed"
 
 
+class JobNotEnded(RequestError):
+    """The job has not ended yet"""
+
+    code = "job_not_ended"
+
+
+class KeyReused(RequestError):
+    """This Idempotency-Key was used for another request"""
+
+    code = "idempotency_key_reused"
+
+
+class TooManyJobs(RequestError):
+    """You have too many unfinished jobs. Wait until some have ended"""
+
+    code = "too_many_jobs"
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+
 class QuotaExceeded(RequestError):
     """Daily quota exceeded"""
 
@@ -104,26 +127,12 @@ class PermanentError(DarkroomError):
     """The job cannot be done."""
 
     code = "permanent_failure"
-    keeps_charge: ClassVar[bool] = False
 
 
 class InvalidImage(PermanentError):
     """The upload is not a readable photo."""
 
     code = "invalid_image"
-
-
-class ContentRejected(PermanentError):
-    """The photo or the text was refused for its content."""
-
-    code = "content_rejected"
-    keeps_charge = True
-
-
-class MisconfiguredProvider(PermanentError):
-    """The image service is not set up correctly."""
-
-    code = "provider_failure"
 
 
 class TransientError(DarkroomError):
@@ -142,16 +151,16 @@ class CloudUnavailable(TransientError):
     code = "unavailable"
 
 
-class ProviderFailure(TransientError):
-    """The image service failed."""
+class WorkerLost(PermanentError):
+    """The worker was lost with this job time and again."""
 
-    code = "provider_failure"
+    code = "worker_lost"
 
 
-class UnusableAnswer(TransientError):
-    """The image service gave no picture."""
+class MessageLost(PermanentError):
+    """The job waited in the queue until its message expired."""
 
-    code = "unusable_answer"
+    code = "message_lost"
 
 
 class QueueRefused(DarkroomError):

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     COMPLETED = "job.completed"
     FAILED = "job.failed"
     CANCELED = "job.canceled"
+    DELETED = "job.deleted"
 
 
 class Stage(StrEnum):

@@ -75,15 +75,24 @@ class Files:
         return f"s3://{self._upload_bucket}/{key}"
 
     async def check_upload(self, key: str) -> None:
-        """Raise UploadNotFound unless something lies under this key."""
+        """Raise UploadNotFound unless something lies under this key of the upload bucket."""
+        await self.check_exists(self.upload_url(key))
+
+    async def check_exists(self, url: str) -> None:
+        """Raise UploadNotFound unless the object ``s3://bucket/key`` is there."""
         with aws.mapped_errors():
             try:
                 async with asyncio.timeout(_HEAD_SECONDS):
-                    await self._client.head_object(Bucket=self._upload_bucket, Key=key)
+                    await self._client.head_object(Bucket=_bucket(url), Key=items.s3_key(url))
             except ClientError as error:
                 if aws.error_code(error) in ("404", "NoSuchKey", "NotFound"):
                     raise UploadNotFound from error
                 raise
+
+    async def delete(self, url: str) -> None:
+        """Take an object away; one that is not there is no error."""
+        with aws.mapped_errors():
+            await self._client.delete_object(Bucket=_bucket(url), Key=items.s3_key(url))
 
     async def read(self, url: str, *, max_bytes: int) -> bytes:
         """Read a whole object, given as ``s3://bucket/key``. Raises UploadNotFound also for one over ``max_bytes``."""

@@ -22,7 +22,9 @@ def to_item(job: Job) -> Item:
         "userId": job.user_id,
         "pipeline": job.pipeline,
         "status": job.status.value,
-        "statusShard": None if job.terminal else _status_shard(job),
+        "statusShard": None
+        if job.terminal
+        else status_shard(job.status, zlib.crc32(job.job_id.encode()) % STATUS_SHARDS),
         "version": job.version,
         "attempt": job.attempt,
         "createdAt": clock.iso(job.created_at),
@@ -32,6 +34,11 @@ def to_item(job: Job) -> Item:
         "style": job.style,
         "prompt": job.prompt,
         "inputImageUrl": job.input_url,
+        "waitingUser": job.user_id if job.waiting and not job.terminal else None,
+        "waiting": job.waiting or None,
+        "crashes": job.crashes or None,
+        "sentAt": job.sent_at,
+        "retryOf": job.retry_of,
         "owner": job.owner,
         "lease": job.lease_until,
         "startedAt": job.started_at,
@@ -58,6 +65,10 @@ def from_item(item: Mapping[str, Any]) -> Job:
         style=item.get("style"),
         prompt=item.get("prompt"),
         input_url=item.get("inputImageUrl"),
+        waiting=item.get("waiting", False),
+        crashes=_integer(item.get("crashes")) or 0,
+        sent_at=_integer(item.get("sentAt")),
+        retry_of=item.get("retryOf"),
         owner=item.get("owner"),
         lease_until=_integer(item.get("lease")),
         started_at=_integer(item.get("startedAt")),
@@ -72,9 +83,9 @@ def s3_key(url: str) -> str:
     return url.split("/", 3)[3]
 
 
-def _status_shard(job: Job) -> str:
-    # Sparse and spread: the index holds unfinished jobs only, and no status is one hot key.
-    return f"{job.status.value}#{zlib.crc32(job.job_id.encode()) % STATUS_SHARDS}"
+def status_shard(status: Status, shard: int) -> str:
+    """Name one part of the index of unfinished jobs: sparse and spread, so that no status is one hot key."""
+    return f"{status.value}#{shard}"
 
 
 def _output_attributes(output: Output | None) -> Item:
@@ -84,6 +95,7 @@ def _output_attributes(output: Output | None) -> Item:
         "generationTime": output.generation_milliseconds,
         "modelName": output.model_name,
         "outputKey": s3_key(output.url),
+        "tokens": dict(output.tokens),
     }
     return {"outputImageUrl": output.url, "metadata": metadata, "result": dict(output.facts)}
 
@@ -96,6 +108,7 @@ def _read_output(item: Mapping[str, Any]) -> Output | None:
         url=item["outputImageUrl"],
         model_name=metadata["modelName"],
         generation_milliseconds=int(metadata["generationTime"]),
+        tokens={kind: int(number) for kind, number in metadata.get("tokens", {}).items()},
         facts=cast(dict[str, JSON], _plain(item.get("result", {}))),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import time
@@ -10,12 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
-from jobs.errors import CloudUnavailable, InvalidRequest, JobNotFound, QuotaExceeded
-from jobs.events import InProcessBus, JobEvent
+from jobs.actions import Action, Actions, cancellation_codes, event_item, failed_conditions, usage_key
+from jobs.actions import Tables as Tables  # noqa: PLC0414 - whoever opens the table names its tables
+from jobs.errors import (
+    CloudUnavailable,
+    InvalidRequest,
+    JobEnded,
+    JobNotFound,
+    KeyReused,
+    LostClaim,
+    QuotaExceeded,
+    TooManyJobs,
+)
+from jobs.events import EventType, InProcessBus, JobEvent
 from jobs.ids import EventId, EventIds, JobId, UserId
 from jobs.model import Job, Quota, Status
 from jobs.moves import Move, Transition
@@ -25,24 +36,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EVENT_LIFE_DAYS = 7
-USAGE_LIFE_DAYS = 90
 LATE_COMMIT_SECONDS = 4.0
 """A commit slower than this may land behind a reader that has passed its id; its event is put once more, under a fresh one."""
 _CONFLICT_TRIES = 8
 _CURSOR_CHARACTERS = 200
 _FILTERED_READ = 100
 _PAGE_QUERIES = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tables:
-    """Names of the tables."""
-
-    jobs: str
-    events: str
-    usage: str
-    users: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,40 +61,165 @@ class _Conflict(Exception):
         self.write_id = write_id
 
 
+class _UserIsFull(LostClaim):
+    """The user has as many jobs in flight as one may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one user may have: units a day, unfinished jobs, and jobs in flight (the others wait, stored)."""
+
+    daily: int
+    unfinished: int = 200
+    in_flight: int = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyKey:
+    """A caller's name for one request, and a hash of what the request asks for."""
+
+    text: str
+    body_hash: str
+
+    def record_id(self, user_id: UserId) -> str:
+        """Return the key of its record among the jobs."""
+        return f"idempotency#{user_id}#{hashlib.sha256(self.text.encode()).hexdigest()}"
+
+
 class JobTable:
     """Reads jobs, and writes each move with all that belongs to it, then publishes the event."""
 
     def __init__(self, client: DynamoDBClient, tables: Tables, bus: InProcessBus) -> None:
         self._client = client
         self._tables = tables
+        self._actions = Actions(tables)
         self._bus = bus
         self._event_ids = EventIds()
 
-    async def create(self, job: Job, daily_limit: int) -> None:
-        """Store a new job and take one unit of its owner's day. Raises QuotaExceeded when none is left."""
-        put = {
-            "Put": {
-                "TableName": self._tables.jobs,
-                "Item": items.to_item(job),
-                "ConditionExpression": "attribute_not_exists(jobId)",
-            }
-        }
+    async def create(self, job: Job, limits: Limits, key: IdempotencyKey | None = None) -> Job:
+        """Store a new job, take one unit of its owner's day, and claim its key, if it has one.
+
+        Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may; or the job that an
+        earlier request with the same key made. Raises QuotaExceeded, TooManyJobs, KeyReused.
+        """
         try:
-            await aws.retrying(lambda: self._transact([put, self._take_unit(job, daily_limit)]))
+            return await self._create(job, limits, key)
+        except _UserIsFull:
+            return await self._create(replace(job, waiting=True), limits, key)
+
+    async def _create(self, job: Job, limits: Limits, key: IdempotencyKey | None) -> Job:
+        actions = [
+            self._actions.put_job(job),
+            self._actions.take_unit(job, limits.daily),
+            self._actions.count_in(job, unfinished=limits.unfinished, in_flight=limits.in_flight),
+        ]
+        if key is not None:
+            actions.append(self._actions.claim_key(job, key.record_id(job.user_id), key.body_hash))
+        try:
+            await aws.retrying(lambda: self._transact(actions))
         except ClientError as error:
-            reasons = _cancellation_codes(error)
-            if reasons[:1] == ["ConditionalCheckFailed"]:
-                return  # an earlier attempt of ours, whose answer was lost, has landed
-            if reasons[1:] == ["ConditionalCheckFailed"]:
-                raise QuotaExceeded(daily_limit) from error
+            return await self._refused(job, limits, key, error)
+        return job
+
+    async def _refused(self, job: Job, limits: Limits, key: IdempotencyKey | None, error: ClientError) -> Job:
+        """Say why a job was not stored. The reasons stand in the order of the actions."""
+        stored, quota, user, claimed = [*failed_conditions(error), None, None, None, None][:4]
+        if stored is not None:
+            return job  # an earlier attempt of ours, whose answer was lost, has landed
+        if claimed is not None and key is not None:
+            if claimed.get("body") != key.body_hash:
+                raise KeyReused from error
+            return await self.get(JobId(str(claimed["target"])))
+        if user is not None and int(user.get("unfinishedJobs", 0)) >= limits.unfinished:
+            raise TooManyJobs(limits.unfinished) from error
+        if quota is not None:
+            raise QuotaExceeded(limits.daily) from error
+        if user is not None:
+            raise _UserIsFull from error
+        raise error
+
+    async def is_claimed(self, user_id: UserId, key: IdempotencyKey) -> bool:
+        """Tell whether an earlier request with this key was taken in."""
+        item_key = {"jobId": key.record_id(user_id)}
+        response = await aws.retrying(
+            lambda: self._client.get_item(TableName=self._tables.jobs, Key=item_key, ConsistentRead=True)
+        )
+        # DynamoDB removes what has expired when it gets to it.
+        claimed_until: Any = response.get("Item", {}).get("expiresAt", 0)
+        return bool(claimed_until >= clock.now_milliseconds() // 1000)
+
+    async def release_key(self, user_id: UserId, key: IdempotencyKey) -> None:
+        """Let the key be used anew: the request it was claimed for came to nothing."""
+        await aws.retrying(
+            lambda: self._client.delete_item(TableName=self._tables.jobs, Key={"jobId": key.record_id(user_id)})
+        )
+
+    async def renew_lease(self, job_id: JobId, owner: str, lease_until: int) -> bool:
+        """Hold the job until then; returns False when it is not this owner's any more. Raises CloudUnavailable."""
+        try:
+            await aws.retrying(
+                lambda: self._client.update_item(
+                    TableName=self._tables.jobs,
+                    Key={"jobId": job_id},
+                    UpdateExpression="SET lease = :until",
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues={":until": lease_until, ":owner": owner},
+                )
+            )
+        except ClientError as error:
+            if aws.error_code(error) == "ConditionalCheckFailedException":
+                return False
             raise
+        return True
+
+    async def delete(self, job: Job) -> None:
+        """Put a tombstone in the place of an ended job, and tell its owner. Doing it twice is the same as once."""
+        now = clock.now_milliseconds()
+        event = JobEvent(
+            event_id=self._event_ids.next(),
+            type=EventType.DELETED,
+            at=now,
+            job=replace(job, version=job.version + 1, updated_at=now),
+        )
+        await aws.retrying(lambda: self._transact([self._actions.bury(job, now), self._actions.log(event)]))
+        self._bus.publish(event)
+
+    async def waiting(self, user_id: UserId, limit: int) -> list[Job]:
+        """Read the user's stored but unsent jobs, oldest first."""
+        return await self._read_index("WaitingIndex", "waitingUser = :key", {":key": user_id}, limit)
+
+    async def unfinished_before(self, status: Status, shard: int, updated_before: int, limit: int) -> list[Job]:
+        """Read unfinished jobs of one status and shard that nothing has changed since then, oldest first."""
+        values = {":key": items.status_shard(status, shard), ":before": clock.iso(updated_before)}
+        return await self._read_index("StatusIndex", "statusShard = :key AND updatedAt < :before", values, limit)
+
+    async def _read_index(self, index: str, condition: str, values: dict[str, Any], limit: int) -> list[Job]:
+        response = await aws.retrying(
+            lambda: self._client.query(
+                TableName=self._tables.jobs,
+                IndexName=index,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues=values,
+                Limit=limit,
+            )
+        )
+        # The index holds keys alone and lags behind: what is decided is decided on the job itself.
+        jobs = [await self._get_or_none(JobId(str(item["jobId"]))) for item in response["Items"]]
+        return [job for job in jobs if job is not None]
+
+    async def _get_or_none(self, job_id: JobId) -> Job | None:
+        try:
+            return await self.get(job_id)
+        except JobNotFound:
+            return None
 
     async def get(self, job_id: JobId) -> Job:
         """Read a job as it is now. Raises JobNotFound."""
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.jobs, Key={"jobId": job_id}, ConsistentRead=True)
         )
-        if "Item" not in response:
+        if "userId" not in response.get("Item", {}):  # a deleted job has left a tombstone
             raise JobNotFound
         return items.from_item(response["Item"])
 
@@ -154,7 +278,7 @@ class JobTable:
     async def quota(self, user_id: UserId, daily_limit: int) -> Quota:
         """Read what the user has taken of today's units."""
         now = clock.now_milliseconds()
-        key = {"userIdDate": _usage_key(user_id, clock.utc_day(now))}
+        key = {"userIdDate": usage_key(user_id, clock.utc_day(now))}
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.usage, Key=key, ConsistentRead=True)
         )
@@ -182,13 +306,13 @@ class JobTable:
     async def _commit(self, transition: Transition, write_id: str) -> JobEvent | None:
         """Write a transition once. The event's id is made here, right before the attempt (see LATE_COMMIT_SECONDS)."""
         event = self._event_of(transition)
-        actions = [self._update(transition, write_id)]
+        actions = [self._actions.update(transition, write_id)]
         if event is not None:
-            actions.append({"Put": {"TableName": self._tables.events, "Item": _event_item(event)}})
+            actions.append(self._actions.log(event))
         if transition.taken_delta or transition.charged_delta:
-            actions.append(self._use(transition))
-        if transition.pictures_delta:
-            actions.append(self._count_pictures(transition))
+            actions.append(self._actions.use(transition))
+        if transition.pictures_delta or transition.unfinished_delta or transition.in_flight_delta:
+            actions.append(self._actions.count_for_user(transition))
         started = time.monotonic()
         try:
             await self._transact(actions)
@@ -201,15 +325,15 @@ class JobTable:
     async def _log_again(self, transition: Transition) -> JobEvent | None:
         event = self._event_of(transition)
         if event is not None:
-            item = _event_item(event)
+            item = event_item(event)
             await aws.retrying(lambda: self._client.put_item(TableName=self._tables.events, Item=item))
         return event
 
-    async def _transact(self, actions: list[dict[str, Any]]) -> None:
+    async def _transact(self, actions: list[Action]) -> None:
         try:
             await self._client.transact_write_items(TransactItems=cast(Any, actions))
         except ClientError as error:
-            if "TransactionConflict" in _cancellation_codes(error):
+            if "TransactionConflict" in cancellation_codes(error):
                 raise CloudUnavailable from error
             raise
 
@@ -220,101 +344,16 @@ class JobTable:
             event_id=self._event_ids.next(), type=transition.event, at=clock.now_milliseconds(), job=transition.after
         )
 
-    def _update(self, transition: Transition, write_id: str) -> dict[str, Any]:
-        before, after = items.to_item(transition.before), items.to_item(transition.after)
-        after["writeId"] = write_id
-        unchanged = ["version", "charge"] + (["lease"] if transition.lease_unchanged else [])
-        return {"Update": {"TableName": self._tables.jobs, **_difference(before, after, unchanged)}}
 
-    def _take_unit(self, job: Job, daily_limit: int) -> dict[str, Any]:
-        update = self._usage_update(job, "ADD taken :one SET", {":one": 1, ":limit": daily_limit})
-        update["ConditionExpression"] = "attribute_not_exists(taken) OR taken < :limit"
-        return {"Update": update}
-
-    def _use(self, transition: Transition) -> dict[str, Any]:
-        deltas = {":taken": transition.taken_delta, ":charged": transition.charged_delta}
-        return {"Update": self._usage_update(transition.before, "ADD taken :taken, #count :charged SET", deltas)}
-
-    def _usage_update(self, job: Job, head: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        now = clock.now_milliseconds()
-        names = {"#date": "date", "#ttl": "ttl"} | ({"#count": "count"} if "#count" in head else {})
-        return {
-            "TableName": self._tables.usage,
-            "Key": {"userIdDate": _usage_key(job.user_id, job.quota_day)},
-            "UpdateExpression": f"{head} userId = :user, #date = :day, lastUpdated = :now, #ttl = :end",
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": {
-                **values,
-                ":user": job.user_id,
-                ":day": job.quota_day,
-                ":now": clock.iso(now),
-                ":end": now // 1000 + USAGE_LIFE_DAYS * clock.DAY_SECONDS,
-            },
-        }
-
-    def _count_pictures(self, transition: Transition) -> dict[str, Any]:
-        return {
-            "Update": {
-                "TableName": self._tables.users,
-                "Key": {"userId": transition.before.user_id},
-                "UpdateExpression": "ADD totalImagesGenerated :more",
-                "ExpressionAttributeValues": {":more": transition.pictures_delta},
-            }
-        }
-
-
-def _difference(before: items.Item, after: items.Item, unchanged: list[str]) -> dict[str, Any]:
-    """Build the update that makes ``after`` of ``before``, on the condition that the ``unchanged`` attributes still are."""
-    names = {f"#{name}": name for name in after.keys() | before.keys() if before.get(name) != after.get(name)}
-    sets = [f"{alias} = :{name}" for alias, name in names.items() if name in after]
-    removes = [alias for alias, name in names.items() if name not in after]
-    values = {f":{name}": after[name] for name in names.values() if name in after}
-    conditions = []
-    for name in unchanged:
-        names[f"#{name}"] = name
-        if name in before:
-            values[f":was_{name}"] = before[name]
-            conditions.append(f"#{name} = :was_{name}")
-        else:
-            conditions.append(f"attribute_not_exists(#{name})")
-    return {
-        "Key": {"jobId": before["jobId"]},
-        "UpdateExpression": "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else ""),
-        "ConditionExpression": " AND ".join(conditions),
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": values,
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-    }
-
-
-def _event_item(event: JobEvent) -> items.Item:
-    return {
-        "userId": event.job.user_id,
-        "eventId": event.event_id,
-        "type": event.type.value,
-        "jobId": event.job.job_id,
-        "version": event.job.version,
-        "time": clock.iso(event.at),
-        "job": items.to_item(replace(event.job, owner=None, lease_until=None)),
-        "ttl": event.at // 1000 + EVENT_LIFE_DAYS * clock.DAY_SECONDS,
-    }
-
-
-def _cancellation_codes(error: ClientError) -> list[str]:
-    return [str(reason.get("Code")) for reason in cast(Any, error.response).get("CancellationReasons", [])]
-
-
-def _conflict_of(error: ClientError) -> _Conflict | None:
-    for reason in cast(Any, error.response).get("CancellationReasons", []):
-        if reason.get("Code") == "ConditionalCheckFailed" and "Item" in reason:
-            # Errors are not deserialised by the resource, unlike answers.
-            item = {name: TypeDeserializer().deserialize(value) for name, value in reason["Item"].items()}
-            return _Conflict(items.from_item(item), item.get("writeId"))
-    return None
-
-
-def _usage_key(user_id: UserId, day: str) -> str:
-    return f"{user_id}#{day}"
+def _conflict_of(error: ClientError) -> Exception | None:
+    """Say which condition of a move's transaction failed: the job's, or the user's."""
+    failed = failed_conditions(error)
+    job = failed[0] if failed else None
+    if job is None:
+        return _UserIsFull() if any(item is not None for item in failed) else None
+    if "userId" not in job:
+        return JobEnded()  # deleted meanwhile
+    return _Conflict(items.from_item(job), job.get("writeId"))
 
 
 def _write_cursor(key: Mapping[str, Any]) -> str:

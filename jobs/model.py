@@ -48,12 +48,14 @@ class Failure:
 class Output:
     """What a pipeline made: where it lies (``s3://bucket/key``), what it is, and how long the model took.
 
+    ``tokens`` is what the call is billed for, by kind.
     ``facts`` is the pipeline's own result for the client: JSON without floats, which DynamoDB refuses.
     """
 
     url: str
     model_name: str
     generation_milliseconds: int
+    tokens: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, JSON] = field(default_factory=dict)
 
 
@@ -74,6 +76,12 @@ class Job:
     style: str | None = None
     prompt: str | None = None
     input_url: str | None = None
+    waiting: bool = False
+    """Stored but not sent: its owner has as many jobs in flight as one user may."""
+    crashes: int = 0
+    """How often a worker vanished with it."""
+    sent_at: int | None = None
+    retry_of: JobId | None = None
     owner: str | None = None
     lease_until: int | None = None
     started_at: int | None = None

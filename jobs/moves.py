@@ -15,8 +15,9 @@ from jobs.model import Charge, Failure, Job, Output, Status
 class Transition:
     """One move, written whole or not at all.
 
-    ``taken_delta`` and ``charged_delta`` change the day's usage, ``pictures_delta`` the user's total. ``event`` is absent only
-    where nothing visible changes. ``lease_unchanged``: the write also fails when somebody renewed the lease meanwhile.
+    ``taken_delta`` and ``charged_delta`` change the day's usage; ``pictures_delta``, ``unfinished_delta`` and
+    ``in_flight_delta`` the user's row. ``event`` is absent only where nothing visible changes. ``lease_unchanged``: the write
+    also fails when somebody renewed the lease meanwhile. ``most_in_flight``: it also fails when the user has so many already.
     """
 
     before: Job
@@ -25,6 +26,9 @@ class Transition:
     taken_delta: int = 0
     charged_delta: int = 0
     pictures_delta: int = 0
+    unfinished_delta: int = 0
+    in_flight_delta: int = 0
+    most_in_flight: int | None = None
     lease_unchanged: bool = False
 
 
@@ -66,6 +70,8 @@ def claimed(owner: str, lease_until: int, now: int) -> Move:
             started_at=now,
             owner=owner,
             lease_until=lease_until,
+            # A worker that gave the job up said so; one that still stands in it has vanished.
+            crashes=job.crashes + (job.status is Status.PROCESSING),
         )
         return Transition(before=job, after=after, event=EventType.PROCESSING, lease_unchanged=True)
 
@@ -82,7 +88,7 @@ def completed(owner: str, output: Output, now: int) -> Move:
             output=output,
             processing_milliseconds=max(0, now - (job.started_at or now)),
         )
-        return _charging(Transition(before=job, after=after, event=EventType.COMPLETED, pictures_delta=1))
+        return _charging(_ending(job, after, EventType.COMPLETED, pictures_delta=1))
 
     return move
 
@@ -93,8 +99,20 @@ def failed(failure: Failure, now: int, *, owner: str | None, keeps_charge: bool)
     def move(job: Job) -> Transition:
         _check_owner(job, owner)
         after = replace(_ended(job, Status.FAILED, now), failure=failure)
-        transition = Transition(before=job, after=after, event=EventType.FAILED)
+        transition = _ending(job, after, EventType.FAILED)
         return _charging(transition) if keeps_charge else _giving_back(transition)
+
+    return move
+
+
+def canceled_if(costs: Callable[[Job], bool], now: int) -> Move:
+    """The job's owner does not want it any more; a worker that holds it is fenced off. ``costs``: whether its charge is kept."""
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
+        transition = _ending(job, _ended(job, Status.CANCELED, now), EventType.CANCELED)
+        return _charging(transition) if costs(job) else _giving_back(transition)
 
     return move
 
@@ -104,18 +122,113 @@ def released(owner: str, now: int) -> Move:
 
     def move(job: Job) -> Transition:
         _check_owner(job, owner)
-        after = replace(
-            job,
-            status=Status.QUEUED,
-            version=job.version + 1,
-            updated_at=now,
-            owner=None,
-            lease_until=None,
-            started_at=None,
-        )
-        return Transition(before=job, after=after, event=EventType.RETRYING)
+        return Transition(before=job, after=_waiting_again(job, now), event=EventType.RETRYING)
 
     return move
+
+
+def taken_from_the_dead(now: int, *, patience_milliseconds: int) -> Move:
+    """A job whose lease ran out so long ago that nobody will bring it back waits in the queue again, one crash older."""
+
+    def move(job: Job) -> Transition:
+        if job.status is not Status.PROCESSING or (job.lease_until or 0) + patience_milliseconds > now:
+            raise LostClaim
+        after = replace(_waiting_again(job, now), crashes=job.crashes + 1, sent_at=now)
+        return Transition(before=job, after=after, event=EventType.RETRYING, lease_unchanged=True)
+
+    return move
+
+
+def lost(failure: Failure, now: int, *, patience_milliseconds: int) -> Move:
+    """A job that took its worker with it once too often fails."""
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
+        if (job.lease_until or 0) + patience_milliseconds > now:
+            raise LostClaim
+        after = replace(_ended(job, Status.FAILED, now), failure=failure)
+        return _giving_back(replace(_ending(job, after, EventType.FAILED), lease_unchanged=True))
+
+    return move
+
+
+def sent_again(now: int) -> Move:
+    """Its message was put into the queue once more; nothing visible changes."""
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
+        return Transition(before=job, after=replace(job, sent_at=now))
+
+    return move
+
+
+def admitted(most_in_flight: int) -> Move:
+    """A stored job may be sent now, unless its owner has as many in flight as one user may."""
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
+        if not job.waiting:
+            raise LostClaim
+        after = replace(job, waiting=False)
+        return Transition(before=job, after=after, in_flight_delta=1, most_in_flight=most_in_flight)
+
+    return move
+
+
+def brought_back(now: int) -> Move:
+    """An operator returns a failed job to the queue: the one exception to "terminal is final". What was given back is charged."""
+
+    def move(job: Job) -> Transition:
+        if job.status is not Status.FAILED:
+            raise LostClaim
+        after = replace(
+            _waiting_again(job, now),
+            failure=None,
+            attempt=0,
+            crashes=0,
+            waiting=False,
+            sent_at=now,
+            charge=Charge.CHARGED,
+        )
+        again = job.charge is Charge.RETURNED
+        return Transition(
+            before=job,
+            after=after,
+            event=EventType.QUEUED,
+            taken_delta=1 if again else 0,
+            charged_delta=1 if again else 0,
+            unfinished_delta=1,
+            in_flight_delta=1,
+        )
+
+    return move
+
+
+def _waiting_again(job: Job, now: int) -> Job:
+    return replace(
+        job,
+        status=Status.QUEUED,
+        version=job.version + 1,
+        updated_at=now,
+        owner=None,
+        lease_until=None,
+        started_at=None,
+    )
+
+
+def _ending(job: Job, after: Job, event: EventType, *, pictures_delta: int = 0) -> Transition:
+    """Take the job out of its owner's unfinished ones."""
+    return Transition(
+        before=job,
+        after=after,
+        event=event,
+        pictures_delta=pictures_delta,
+        unfinished_delta=-1,
+        in_flight_delta=0 if job.waiting else -1,
+    )
 
 
 def _check_owner(job: Job, owner: str | None) -> None:

@@ -1,4 +1,4 @@
-"""How a request becomes a job: stored with its unit taken, sent, then charged."""
+"""How a request becomes a job: stored with its unit taken, sent, then charged; or stored to wait for its owner's turn."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jobs import clock, moves
 from jobs.errors import CloudUnavailable, LostClaim, QueueRefused
-from jobs.ids import UserId, new_job_id
-from jobs.job_table import JobTable
+from jobs.ids import JobId, UserId, new_job_id
+from jobs.job_table import IdempotencyKey, JobTable, Limits
 from jobs.model import Charge, Failure, Job, Status
 from jobs.work_queue import WorkQueue
 
@@ -24,30 +24,60 @@ class Request:
     style: str | None = None
     prompt: str | None = None
     input_url: str | None = None
+    retry_of: JobId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """The job of a request; ``replayed`` when an earlier request with the same key had made it."""
+
+    job: Job
+    replayed: bool = False
 
 
 class Submission:
-    """Takes jobs in."""
+    """Takes jobs in, and sends those that waited."""
 
-    def __init__(self, table: JobTable, queue: WorkQueue, *, daily_limit: int) -> None:
+    def __init__(self, table: JobTable, queue: WorkQueue, limits: Limits) -> None:
         self._table = table
         self._queue = queue
-        self._daily_limit = daily_limit
+        self._limits = limits
 
-    async def submit(self, request: Request) -> Job:
-        """Store, send and charge a job; returns it as it is then.
+    async def submit(self, request: Request, key: IdempotencyKey | None = None) -> Submitted:
+        """Store, send and charge a job; a ``waiting`` one is stored only.
 
-        Raises QuotaExceeded, CloudUnavailable (nothing was stored), and QueueRefused: the job is `failed` and nothing was
-        charged, or, when not even that could be written, stays `pending`.
+        Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (nothing was stored), and QueueRefused: the job is
+        `failed`, nothing was charged and the key is free again; or, when not even that could be written, it stays `pending`
+        and is sent later.
         """
-        job = _new_job(request)
-        await self._table.create(job, self._daily_limit)
+        wanted = _new_job(request)
+        job = await self._table.create(wanted, self._limits, key)
+        if job.job_id != wanted.job_id:
+            return Submitted(job=job, replayed=True)
+        if job.waiting:
+            return Submitted(job=job)
         try:
             await self._queue.send(job)
         except CloudUnavailable as error:
-            if await self._refuse(job):
+            if await self._refuse(job, key):
                 raise QueueRefused(job.job_id) from error
-        return await self._charge(job)
+        return Submitted(job=await self._charge(job))
+
+    async def admit(self, user_id: UserId) -> bool:
+        """Send the user's waiting jobs as far as they may fly; returns False when none waits any more."""
+        waiting = await self._table.waiting(user_id, self._limits.in_flight)
+        for job in waiting:
+            try:
+                admitted = await self._table.apply(job, moves.admitted(self._limits.in_flight))
+            except LostClaim:
+                continue  # no room, or another task was faster
+            await self.send_again(admitted)
+        return bool(waiting)
+
+    async def send_again(self, job: Job) -> None:
+        """Send a stored job, be it for the first time or once more: a second message finds the job claimed or over."""
+        await self._queue.send(job)
+        await self._charge(job)
 
     async def _charge(self, job: Job) -> Job:
         try:
@@ -59,12 +89,14 @@ class Submission:
             logger.exception("A job could not be charged yet", extra={"action": "charge_later", "job_id": job.job_id})
             return job
 
-    async def _refuse(self, job: Job) -> bool:
+    async def _refuse(self, job: Job, key: IdempotencyKey | None) -> bool:
         """Fail the job; returns False when a worker has it: the queue did take the message, only its answer was lost."""
         failure = Failure(code=QueueRefused.code, message=QueueRefused(job.job_id).message, retryable=True)
         now = clock.now_milliseconds()
         try:
             await self._table.apply(job, moves.failed(failure, now, owner=None, keeps_charge=False))
+            if key is not None:
+                await self._table.release_key(job.user_id, key)
         except LostClaim:
             return False
         except CloudUnavailable:
@@ -89,4 +121,5 @@ def _new_job(request: Request) -> Job:
         style=request.style,
         prompt=request.prompt,
         input_url=request.input_url,
+        retry_of=request.retry_of,
     )

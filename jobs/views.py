@@ -55,6 +55,7 @@ def _plain_view(job: Job) -> dict[str, JSON]:
         "style": job.style,
         "prompt": job.prompt,
         "inputImageUrl": job.input_url,
+        "retryOf": job.retry_of,
         "processingTime": job.processing_milliseconds,
         "createdAt": clock.iso(job.created_at),
         "updatedAt": clock.iso(job.updated_at),
@@ -72,6 +73,7 @@ def _output_view(job: Job) -> dict[str, JSON]:
             "generationTime": job.output.generation_milliseconds,
             "modelName": job.output.model_name,
             "outputKey": items.s3_key(job.output.url),
+            "tokens": dict(job.output.tokens),
         },
         "result": dict(job.output.facts),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from jobs import aws
+from jobs import aws, clock
 from jobs.aws import LONG_POLL_SECONDS
 from jobs.errors import CloudUnavailable
 from jobs.ids import JobId
@@ -21,33 +21,64 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_BATCH = 10
+MAX_DELAY_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One receive of a message. ``job_id`` is None when the body is not ours; ``receives`` counts this one."""
+    """One receive of a message. ``job_id`` is None when the body is not ours; ``receives`` counts this one.
+
+    ``received_at`` is when the queue began to hide it, in milliseconds since the epoch.
+    """
 
     receipt: str
+    body: str
     job_id: JobId | None
     receives: int
+    received_at: int
 
 
 class WorkQueue:
     """Sends jobs to the workers and takes them off. All errors: CloudUnavailable."""
 
-    def __init__(self, client: SQSClient, receiver: SQSClient, *, url: str, visibility_seconds: int) -> None:
+    def __init__(
+        self,
+        client: SQSClient,
+        receiver: SQSClient,
+        *,
+        url: str,
+        visibility_seconds: int,
+        dead_letters_url: str | None = None,
+    ) -> None:
         self._client = client
         self._receiver = receiver
         self._url = url
+        self._dead_letters_url = dead_letters_url
         self.visibility_seconds = visibility_seconds
+        # A lease must end before its message is seen again: a delivery that meets a living lease is a receive for nothing.
+        self.lease_milliseconds = visibility_seconds * 900
 
-    async def send(self, job: Job) -> None:
-        """Put the job into its owner's share of the queue. Any refusal is CloudUnavailable."""
+    async def send(self, job: Job, *, delay_seconds: int = 0) -> None:
+        """Put the job into its owner's share of the queue, to be seen after the delay (at most 900 s)."""
         body = json.dumps({"jobId": job.job_id, "userId": job.user_id, "pipeline": job.pipeline})
+        # The group makes the standard queue a fair one: a user with many jobs delays only that user.
+        await self._send(self._url, body, group=job.user_id, delay_seconds=delay_seconds)
+
+    async def set_aside(self, delivery: Delivery) -> None:
+        """Move a message that is not ours to the dead letters; without such a queue it gets there by being received."""
+        if self._dead_letters_url is not None:
+            await self._send(self._dead_letters_url, delivery.body, group="foreign", delay_seconds=0)
+            await self.delete([delivery.receipt])
+
+    async def _send(self, url: str, body: str, *, group: str, delay_seconds: int) -> None:
         with aws.mapped_errors():
             try:
-                # The group makes the standard queue a fair one: a user with many jobs delays only that user.
-                await self._client.send_message(QueueUrl=self._url, MessageBody=body, MessageGroupId=job.user_id)
+                await self._client.send_message(
+                    QueueUrl=url,
+                    MessageBody=body,
+                    MessageGroupId=group,
+                    DelaySeconds=min(delay_seconds, MAX_DELAY_SECONDS),
+                )
             except ClientError as error:
                 raise CloudUnavailable from error
 
@@ -85,12 +116,15 @@ class WorkQueue:
 def _delivery(message: MessageTypeDef) -> Delivery:
     return Delivery(
         receipt=message["ReceiptHandle"],
-        job_id=_job_id(message.get("Body", "")),
+        body=message.get("Body", ""),
+        job_id=read_job_id(message.get("Body", "")),
+        received_at=clock.now_milliseconds(),
         receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
     )
 
 
-def _job_id(body: str) -> JobId | None:
+def read_job_id(body: str) -> JobId | None:
+    """Return whose job a message's body names; None when it is not ours."""
     try:
         job_id = json.loads(body)["jobId"]
     except (ValueError, TypeError, KeyError, RecursionError):

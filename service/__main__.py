@@ -1,4 +1,7 @@
-"""The command line: ``python -m service`` runs the service, with ``--embedded`` everything it needs beside it."""
+"""The command line: ``python -m service`` runs the service, with ``--embedded`` everything it needs beside it.
+
+``python -m service redrive`` brings dead letters back.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from service.process import (
 )
 
 OK, FAILED, BAD_USAGE = 0, 1, 2
+VERSION = "0.1.0"
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -33,6 +37,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         description="Run Darkroom: REST, WebSocket and the worker pool in one process. "
         "All other settings come from the environment.",
     )
+    parser.add_argument("--version", action="version", version=f"Darkroom {VERSION}")
     parser.add_argument("--host", help="address to listen on (HOST; default 127.0.0.1)")
     parser.add_argument(
         "--port", type=_number(int, 0, MAX_PORT), help="port to listen on, 0 for any free one (PORT; default 8080)"
@@ -64,13 +69,36 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FRACTION",
         help="the share of the simulator's calls that fail (default %(default)s)",
     )
-    return parser.parse_args(arguments)
+    _add_redrive(parser)
+    options = parser.parse_args(arguments)
+    if options.command is not None and options.embedded:
+        parser.error(f"{options.command} works on the queues that the environment names, not with --embedded")
+    return options
+
+
+def _add_redrive(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="[COMMAND]")
+    redrive = commands.add_parser(
+        "redrive",
+        help="bring the jobs in the dead-letter queue back",
+        description="Bring the jobs in the dead-letter queue (SQS_DLQ_URL) back to the queue, one by one: a failed one is "
+        "charged again if it had been given back, an unfinished one gets a message again, letters of jobs that are over "
+        "are thrown away, and what is not ours is left there. It may be stopped and repeated at any time. "
+        "Exit code 1 if something could not be moved.",
+    )
+    redrive.add_argument(
+        "--limit", type=_number(int, 1, 1_000_000), metavar="N", help="settle at most N letters of ours (default all)"
+    )
+    redrive.add_argument("--dry-run", action="store_true", help="change nothing, and say what would happen")
 
 
 def main() -> int:
-    """Run until a signal; returns 0 after a clean stop, 1 when a part died, 2 for settings that do not work."""
+    """Run until a signal; returns 0 after a clean stop, 1 when a part died, 2 for settings that do not work.
+
+    A command ends by itself, with 1 when it could not do all of its work.
+    """
     options = parse_arguments()
-    run = _run_embedded if options.embedded else _run
+    run = _run_redrive if options.command else _run_embedded if options.embedded else _run
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return OK if runner.run(run(options)) else FAILED
@@ -108,6 +136,11 @@ async def _run_embedded(options: argparse.Namespace) -> bool:
     stop = stop_on_signals()
     healthy: bool = await importlib.import_module("service.embedded").run(options, stop)
     return healthy
+
+
+async def _run_redrive(options: argparse.Namespace) -> bool:
+    clean: bool = await importlib.import_module("service.redrive").run(options)
+    return clean
 
 
 def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:

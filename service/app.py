@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -17,23 +18,33 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from consumers import gemini, profile_photo
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt, Workshop
+from consumers.gate import Gate, GateConfig
+from consumers.gate_state import GateMetrics
 from consumers.gemini import Gemini, GeminiConfig
+from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines
 from consumers.pool import Pool
+from consumers.spending import Spending
 from jobs import aws
+from jobs.admission import Admission
+from jobs.aws import Clients
+from jobs.conditions import Conditions
+from jobs.control import Control
 from jobs.events import InProcessBus
 from jobs.files import Files
 from jobs.job_table import JobTable
 from jobs.secret import FixedKey, Key, SecretKey
+from jobs.spend_table import SpendTable
 from jobs.submission import Submission
+from jobs.sweeper import Sweeper
 from jobs.user_table import UserTable
 from jobs.views import JobViews
 from jobs.work_queue import WorkQueue
 from service.demo_sign_in import DemoSignIn
 from service.metrics import make_metrics_app
-from service.readiness import Readiness
+from service.readiness import Readiness, report_gate
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier
@@ -48,6 +59,8 @@ logger = logging.getLogger(__name__)
 PIPELINES: Pipelines = {profile_photo.NAME: profile_photo.run}
 KEEP_ALIVE_SECONDS = 130
 """Longer than a load balancer's idle time-out of 120 s, or it would send requests into connections we just closed."""
+FAILURES_TO_OPEN = 16
+"""More than one job can have by itself (four tries, three receives): one bad job alone must not look like an outage."""
 HANDLER_GRACE_SECONDS = 5.0
 BACKLOG = 2048
 
@@ -58,7 +71,10 @@ class House:
 
     app: web.Application
     pool: Pool
+    spending: Spending
     hub: Hub
+    admission: Admission
+    sweeper: Sweeper
     readiness: Readiness
     registry: CollectorRegistry
 
@@ -77,7 +93,10 @@ async def serve(
     """
     async with _open_house(settings) as house:
         await house.hub.start()
+        await house.spending.start()
         house.pool.start()
+        house.admission.start()
+        house.sweeper.start()
         async with _listening(house, listener, metrics_listener):
             house.readiness.ready()
             on_ready()
@@ -88,7 +107,8 @@ async def serve(
 
 async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
     stopping = asyncio.create_task(stop.wait(), name="wait for stop")
-    ends: set[asyncio.Future[Any]] = {stopping, house.pool.failed, house.hub.failed}
+    parts = (house.pool, house.hub, house.admission, house.sweeper, house.spending)
+    ends: set[asyncio.Future[Any]] = {stopping, *(part.failed for part in parts)}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     return stop.is_set()
@@ -98,7 +118,10 @@ async def _drain(settings: Settings, house: House) -> None:
     """Finish while the listeners are still open, so that the load balancer can notice and nobody is refused."""
     logger.info("Draining", extra={"action": "drain", "jobs_in_hand": house.pool.busy})
     house.readiness.drain()
+    await house.sweeper.stop()
     await house.pool.stop(settings.drain_seconds)
+    await house.spending.stop()
+    await house.admission.stop()
     await house.hub.close()
 
 
@@ -123,79 +146,126 @@ async def _start(stack: AsyncExitStack, runner: web.AppRunner, listener: socket.
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
 
 
-@asynccontextmanager
-async def _open_house(settings: Settings) -> AsyncIterator[House]:
-    async with AsyncExitStack() as stack:
-        clients = await stack.enter_async_context(aws.open_clients(settings.aws_config()))
-        registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
-        bus = InProcessBus()
-        table = JobTable(clients.dynamodb, settings.tables(), bus)
-        files = Files(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the floors above stand on."""
+
+    clients: Clients
+    registry: CollectorRegistry
+    bus: InProcessBus
+    conditions: Conditions
+    table: JobTable
+    files: Files
+    queue: WorkQueue
+
+
+async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
+    clients = await stack.enter_async_context(aws.open_clients(settings.aws_config()))
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    bus, conditions = InProcessBus(), Conditions()
+    stack.callback(conditions.close)
+    return _Ground(
+        clients=clients,
+        registry=registry,
+        bus=bus,
+        conditions=conditions,
+        table=JobTable(clients.dynamodb, settings.tables(), bus),
+        files=Files(
             clients.s3,
             upload_bucket=settings.upload_bucket,
             result_bucket=settings.result_bucket,
             upload_link_seconds=settings.presigned_url_expiration,
-        )
-        queue = WorkQueue(
-            clients.sqs, clients.receiver, url=settings.sqs_queue_url, visibility_seconds=settings.lease_seconds
-        )
-        views = JobViews(files, bus)
+        ),
+        queue=WorkQueue(
+            clients.sqs,
+            clients.receiver,
+            url=settings.sqs_queue_url,
+            visibility_seconds=settings.lease_seconds,
+            dead_letters_url=settings.sqs_dlq_url,
+        ),
+    )
+
+
+@asynccontextmanager
+async def _open_house(settings: Settings) -> AsyncIterator[House]:
+    async with AsyncExitStack() as stack:
+        ground = await _open_ground(stack, settings)
+        table, queue, bus = ground.table, ground.queue, ground.bus
+        views = JobViews(ground.files, bus)
         limits = SocketLimits()
         snapshots = SnapshotReader(table, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
-        hub = Hub(bus, views.view, snapshots.read, limits=limits, registry=registry)
+        hub = Hub(
+            bus, views.view, snapshots.read, limits=limits, registry=ground.registry, conditions=ground.conditions
+        )
         verifier = await _open_verifier(stack, settings)
         readiness = Readiness()
+        submission = Submission(table, queue, settings.user_limits())
+        admission = Admission(submission, bus)
         services = Services(
             jobs=table,
-            users=UserTable(clients.dynamodb, settings.users_table),
-            files=files,
-            submission=Submission(table, queue, daily_limit=settings.daily_limit),
+            users=UserTable(ground.clients.dynamodb, settings.users_table),
+            files=ground.files,
+            submission=submission,
+            admission=admission,
+            control=Control(table, ground.files, submission, bus),
             views=views,
             verifier=verifier,
             readiness=readiness,
-            registry=registry,
+            conditions=ground.conditions,
+            registry=ground.registry,
             socket_endpoint=SocketEndpoint(hub, verifier.verify, settings.origins).handle,
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
-        pool = await _open_pool(stack, settings, table=table, queue=queue, files=files, bus=bus, registry=registry)
-        yield House(app=create_app(settings, services), pool=pool, hub=hub, readiness=readiness, registry=registry)
+        pool, spending = await _open_pool(stack, settings, ground)
+        yield House(
+            app=create_app(settings, services),
+            pool=pool,
+            spending=spending,
+            hub=hub,
+            admission=admission,
+            sweeper=Sweeper(table, submission, settings.sweep_times()),
+            readiness=readiness,
+            registry=ground.registry,
+        )
 
 
-async def _open_pool(
-    stack: AsyncExitStack,
-    settings: Settings,
-    *,
-    table: JobTable,
-    queue: WorkQueue,
-    files: Files,
-    bus: InProcessBus,
-    registry: CollectorRegistry,
-) -> Pool:
-    meters = PoolMetrics(registry)
-    images = ImageWorker()
+async def _open_pool(stack: AsyncExitStack, settings: Settings, ground: _Ground) -> tuple[Pool, Spending]:
+    meters, images, slots = PoolMetrics(ground.registry), ImageWorker(), settings.worker_slots
     stack.callback(images.close)
     config = GeminiConfig(
         image_model=settings.model_name,
         base_url=settings.gemini_base_url,
         timeout_seconds=settings.gemini_timeout_seconds,
-        connections=settings.worker_slots + 16,
+        connections=slots + 16,
     )
+    gate_config = GateConfig(most=slots, start=slots, failures_to_open=FAILURES_TO_OPEN)
+    tell = partial(report_gate, ground.conditions)
+    gate = Gate(settings.model_name, gate_config, GateMetrics(ground.registry), tell)
+    stack.callback(gate.close)
+    spend_table = SpendTable(ground.clients.dynamodb, settings.usage_log_table)
+    spending = Spending(spend_table, settings.daily_spend_limit_usd, gate.close_until, ground.registry)
     session = await stack.enter_async_context(gemini.open_session(config))
-    acknowledger = Acknowledger(queue)
+    key = await _open_key(stack, settings)
+    heartbeat, acknowledger = Heartbeat(ground.table, ground.queue), Acknowledger(ground.queue)
     workshop = Workshop(
-        table=table,
-        queue=queue,
-        files=files,
-        gemini=Gemini(session, config, await _open_key(stack, settings), meters),
+        table=ground.table,
+        queue=ground.queue,
+        files=ground.files,
+        gemini=Gemini(session, config, key, {settings.model_name: gate}, meters, spending.note),
         images=images,
-        bus=bus,
+        bus=ground.bus,
         pipelines=PIPELINES,
+        heartbeat=heartbeat,
         acknowledger=acknowledger,
         meters=meters,
+        deadline_seconds=settings.job_deadline_seconds,
     )
-    return Pool(queue, lambda delivery: Attempt(workshop, delivery), acknowledger, meters, slots=settings.worker_slots)
+    pool = Pool(
+        ground.queue, lambda delivery: Attempt(workshop, delivery), gate, heartbeat, acknowledger, meters, slots=slots
+    )
+    return pool, spending
 
 
 async def _open_verifier(stack: AsyncExitStack, settings: Settings) -> TokenVerifier:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import importlib
 import os
 import socket
@@ -21,9 +20,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "localhost")
 DRAIN_SECONDS = 10
-MIN_LEASE_SECONDS = 30
-REAL_LEASE_SECONDS = 120
-GEMINI_SHARE = 0.7
+LEASE_SECONDS = 30
+MIN_CALL_SECONDS = 120
 ANY_PORT = 0
 
 
@@ -92,7 +90,9 @@ def _settings(
     """Take the cloud's environment for the real one, and what suits one machine where the person said nothing else."""
     told = {name.lower(): value for name, value in environment.items()}
     suitable = {
-        **_pace(options),
+        # A held job is renewed; a lost one should go on soon.
+        "lease_seconds": LEASE_SECONDS,
+        "gemini_timeout_seconds": max(MIN_CALL_SECONDS, 3 * options.gemini_latency),
         "drain_seconds": DRAIN_SECONDS,
         "metrics_port": ANY_PORT,
         "log_level": "WARNING",
@@ -101,15 +101,6 @@ def _settings(
     simulated = ("aws",) if _real_gemini() else ("aws", "gemini")
     port = listener.getsockname()[1]
     return read_settings(told | defaults | {"host": host, "port": port, "embedded": True, "simulated": simulated})
-
-
-def _pace(options: argparse.Namespace) -> dict[str, float]:
-    """Return the lease and the longest call, in seconds: short beside the simulator, so that a lost job soon goes on."""
-    suitable = REAL_LEASE_SECONDS if _real_gemini() else max(MIN_LEASE_SECONDS, round(3 * options.gemini_latency) + 15)
-    lease: float = suitable
-    with contextlib.suppress(ValueError):  # the settings say what is wrong with it
-        lease = float(os.environ.get("LEASE_SECONDS") or suitable)
-    return {"lease_seconds": lease, "gemini_timeout_seconds": GEMINI_SHARE * lease}
 
 
 def _announce(options: argparse.Namespace, settings: Settings, listener: socket.socket) -> None:

@@ -12,6 +12,7 @@ from jobs import errors
 from jobs.model import JSON
 
 RETRY_AFTER_SECONDS: Final = 2
+FULL_RETRY_AFTER_SECONDS: Final = 5
 
 
 class InvalidJSON(errors.RequestError):
@@ -32,6 +33,16 @@ class UnsupportedMediaType(errors.RequestError):
     code = "unsupported_media_type"
 
 
+class TooManyRequests(errors.RequestError):
+    """You send too many requests. Wait a little"""
+
+    code = "too_many_requests"
+
+    def __init__(self, retry_after_seconds: float) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotReady(errors.DarkroomError):
     """This task takes no requests just now"""
 
@@ -45,9 +56,13 @@ _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.UploadNotFound: HTTPStatus.NOT_FOUND,
+    errors.JobNotEnded: HTTPStatus.CONFLICT,
+    errors.KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.TooManyJobs: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TransientError: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -98,8 +113,16 @@ def _headers(error: errors.DarkroomError) -> dict[str, str]:
         case errors.Unauthorized():
             return {"WWW-Authenticate": "Bearer"}
         case errors.TransientError():
-            return {"Retry-After": str(ceil(error.retry_after_seconds or RETRY_AFTER_SECONDS))}
+            return _retry_after(error.retry_after_seconds or RETRY_AFTER_SECONDS)
+        case TooManyRequests():
+            return _retry_after(error.retry_after_seconds)
+        case errors.TooManyJobs():
+            return _retry_after(FULL_RETRY_AFTER_SECONDS)
         case NotReady():
-            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            return _retry_after(RETRY_AFTER_SECONDS)
         case _:
             return {}
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, ceil(seconds)))}

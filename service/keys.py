@@ -14,6 +14,10 @@ SERVICES = web.AppKey("SERVICES", Services)
 METRICS = web.AppKey("METRICS", RequestMetrics)
 PUBLIC_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("PUBLIC_RESOURCES")
 """The resources that need no token; all others do."""
+UNCOUNTED_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("UNCOUNTED_RESOURCES")
+"""The resources that anyone may ask for at any rate."""
+SUBMIT_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("SUBMIT_RESOURCES")
+"""The resources that start jobs."""
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 CALLER = web.RequestKey("CALLER", Caller)

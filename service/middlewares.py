@@ -10,10 +10,12 @@ from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from jobs.errors import DarkroomError, Unauthorized
 from service import errors, keys
+from service.rate_limits import RateLimit, client_address
+from service.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +75,42 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     with structlog.contextvars.bound_contextvars(user_id=caller.user_id):
         await services.users.note_sign_in(caller)
         return await handler(request)
+
+
+def limit_addresses(settings: Settings) -> Middleware:
+    """Make the middleware that bounds how often one address may call, whoever it says it is."""
+    limit = RateLimit(settings.rates().address)
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.match_info.route.resource not in request.app[keys.UNCOUNTED_RESOURCES]:
+            forwarded_for = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
+            _take(limit, client_address(request.remote, forwarded_for, settings.trusted_proxy_hops))
+        return await handler(request)
+
+    return count
+
+
+def limit_users(settings: Settings) -> Middleware:
+    """Make the middleware that bounds how often one user may call, and how often to start a job."""
+    requests, submits = RateLimit(settings.rates().user), RateLimit(settings.rates().submits)
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if keys.CALLER in request:
+            user_id = request[keys.CALLER].user_id
+            _take(requests, user_id)
+            if request.match_info.route.resource in request.app[keys.SUBMIT_RESOURCES]:
+                _take(submits, user_id)
+        return await handler(request)
+
+    return count
+
+
+def _take(limit: RateLimit, key: str) -> None:
+    seconds = limit.take(key)
+    if seconds > 0:
+        raise errors.TooManyRequests(seconds)
 
 
 def _bearer_token(request: web.Request) -> str:

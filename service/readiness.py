@@ -1,8 +1,11 @@
-"""Whether this task wants new requests."""
+"""Whether this task wants new requests, and what makes it less than well."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from consumers.gate_state import Condition, GateState
+from jobs.conditions import Conditions, Degradation
 
 
 class State(StrEnum):
@@ -27,3 +30,18 @@ class Readiness:
     def drain(self) -> None:
         """Ask for no more requests; those that come are still served."""
         self.state = State.DRAINING
+
+
+def report_gate(conditions: Conditions, state: GateState) -> None:
+    """Tell the house how the gate of a model stands."""
+    part = f"gemini:{state.model}"
+    if state.condition is Condition.OK:
+        conditions.report(part, None)
+    else:
+        degradation = Degradation(
+            part=part,
+            condition=state.condition,
+            reason=state.reason,
+            retry_after_seconds=state.retry_after_seconds,
+        )
+        conditions.report(part, degradation)

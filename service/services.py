@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from jobs.admission import Admission
+from jobs.conditions import Conditions
+from jobs.control import Control
 from jobs.files import Files
 from jobs.job_table import JobTable
 from jobs.submission import Submission
@@ -25,9 +28,12 @@ class Services:
     users: UserTable
     files: Files
     submission: Submission
+    admission: Admission
+    control: Control
     views: JobViews
     verifier: TokenVerifier
     readiness: Readiness
+    conditions: Conditions
     registry: CollectorRegistry
     socket_endpoint: Handler
     demo_sign_in: DemoSignIn | None = None

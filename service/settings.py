@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -9,13 +10,15 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from jobs.aws import AWSConfig
-from jobs.job_table import Tables
+from jobs.job_table import Limits, Tables
+from jobs.sweeper import SweepTimes
+from service.rate_limits import Rates
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - named to be told apart
-LEASE_SHARE = 0.8
-"""The same as in consumers.attempt, which is not imported here: it takes Gemini's SDK with it, and settings must load fast."""
 CommaList = Annotated[tuple[str, ...], NoDecode]
+USUAL_RATES = Rates(user=600, address=3000, submits=120)
+Rate = Annotated[int, Field(ge=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -27,6 +30,7 @@ class Settings(BaseSettings):
     upload_bucket: str
     result_bucket: str
     sqs_queue_url: str
+    sqs_dlq_url: str | None = None
     # Each table variable has an older spelling, which task definitions of the original still carry.
     users_table: str = Field(validation_alias=AliasChoices("users_table", "ProfilePhotoAI-Users-Table"))
     usage_log_table: str = Field(validation_alias=AliasChoices("usage_log_table", "ProfilePhotoAI-UsageLog-Table"))
@@ -45,7 +49,7 @@ class Settings(BaseSettings):
     gemini_api_key: SecretStr | None = None
     gemini_api_key_secret_arn: str | None = None
     gemini_base_url: str | None = None
-    gemini_timeout_seconds: float = Field(default=80, gt=0)
+    gemini_timeout_seconds: float = Field(default=120, gt=0)
     model_name: str = "gemini-nano-banana-2.1"
     vision_model_name: str = "gemini-3.5-flash-lite"
     embedding_model_name: str = "gemini-embedding-2"
@@ -59,6 +63,15 @@ class Settings(BaseSettings):
 
     presigned_url_expiration: int = Field(default=3600, ge=1, le=604_800)
     daily_limit: int = Field(default=10, ge=0)
+    daily_spend_limit_usd: float | None = Field(default=None, gt=0)
+    max_user_unfinished: int = Field(default=200, ge=1)
+    max_user_in_flight: int = Field(default=16, ge=1)
+    sweep_seconds: float = Field(default=30, gt=0)
+    job_deadline_seconds: float = Field(default=900, gt=0)
+    user_requests_per_minute: Rate | None = None
+    address_requests_per_minute: Rate | None = None
+    submits_per_minute: Rate | None = None
+    trusted_proxy_hops: int = Field(default=0, ge=0)
     worker_slots: int = Field(default=64, ge=1)
     lease_seconds: int = Field(default=120, ge=3, le=43_200)
     drain_seconds: float = Field(default=100, ge=0)
@@ -103,11 +116,6 @@ class Settings(BaseSettings):
             )
         if not self.gemini_api_key and not self.gemini_api_key_secret_arn:
             raise ValueError("GEMINI_API_KEY or GEMINI_API_KEY_SECRET_ARN is missing")
-        if self.gemini_timeout_seconds >= LEASE_SHARE * self.lease_seconds:
-            raise ValueError(
-                f"GEMINI_TIMEOUT_SECONDS must be less than {LEASE_SHARE * self.lease_seconds:g}: "
-                f"the worker may use four fifths of LEASE_SECONDS, which is {self.lease_seconds}"
-            )
         return self
 
     @property
@@ -155,6 +163,24 @@ class Settings(BaseSettings):
             access_key_id=self.aws_access_key_id,
             secret_access_key=secret.get_secret_value() if secret else None,
         )
+
+    def user_limits(self) -> Limits:
+        """Return what one user may have."""
+        return Limits(daily=self.daily_limit, unfinished=self.max_user_unfinished, in_flight=self.max_user_in_flight)
+
+    def rates(self) -> Rates:
+        """Return how often one may call. On one's own machine nobody is counted, except where that was asked for."""
+        told = {
+            "user": self.user_requests_per_minute,
+            "address": self.address_requests_per_minute,
+            "submits": self.submits_per_minute,
+        }
+        usual = Rates(user=0, address=0, submits=0) if self.embedded else USUAL_RATES
+        return replace(usual, **{name: rate for name, rate in told.items() if rate is not None})
+
+    def sweep_times(self) -> SweepTimes:
+        """Return when a job counts as left behind."""
+        return SweepTimes(every=self.sweep_seconds, unsent=self.sweep_seconds, lease=self.lease_seconds)
 
     def tables(self) -> Tables:
         """Return the names of the tables."""

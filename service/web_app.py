@@ -22,7 +22,9 @@ def create_app(settings: Settings, services: Services) -> web.Application:
             middlewares.observe,
             middlewares.answer_errors,
             headers.answer_preflights(settings),
+            middlewares.limit_addresses(settings),
             middlewares.authenticate,
+            middlewares.limit_users(settings),
         ]
     )
     app[keys.SETTINGS] = settings

@@ -13,8 +13,9 @@
  * @typedef {{phase: 'uploading' | 'sending', fraction: number, style: string, previewUrl: string,
  *   fileKey: string, knownIds: Set<string>}} Submission
  * @typedef {{
- *   jobs: Map<string, Job>, progress: Map<string, Progress>, previews: Map<string, string>, quota: Quota | null,
- *   hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submission: Submission | null, clockOffset: number,
+ *   jobs: Map<string, Job>, deleted: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
+ *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submission: Submission | null,
+ *   clockOffset: number,
  * }} State
  */
 
@@ -22,6 +23,7 @@
 export function emptyState() {
   return {
     jobs: new Map(),
+    deleted: new Set(),
     progress: new Map(),
     previews: new Map(),
     quota: null,
@@ -53,10 +55,21 @@ export function withFreshLinks(state, job) {
 
 /** @param {State} state @param {Job} job @returns {State} */
 function replaceJob(state, job) {
+  if (state.deleted.has(job.jobId)) return state;
   const jobs = new Map(state.jobs).set(job.jobId, job);
   const progress = new Map(state.progress);
   if (job.terminal || (progress.get(job.jobId)?.version ?? 0) < job.version) progress.delete(job.jobId);
   return { ...state, jobs, progress };
+}
+
+/**
+ * Forget a job for good: whatever comes late must not bring it back.
+ * @param {State} state @param {{jobId: string}} job @returns {State}
+ */
+export function withoutJob(state, { jobId }) {
+  const [jobs, progress, previews] = [new Map(state.jobs), new Map(state.progress), new Map(state.previews)];
+  [jobs, progress, previews].forEach((map) => map.delete(jobId));
+  return { ...state, jobs, progress, previews, deleted: new Set(state.deleted).add(jobId) };
 }
 
 /** @param {State} state @param {Job[]} jobs @returns {State} */
@@ -102,8 +115,9 @@ export function withProgress(state, job, progress) {
 export function withAccepted(state, accepted, asked, previewUrl) {
   const createdAt = new Date(Date.now() + state.clockOffset).toISOString();
   const job = { ...asked, jobId: accepted.jobId, status: accepted.status, version: 0, terminal: false, createdAt };
-  const previews = new Map(state.previews).set(job.jobId, previewUrl);
-  return { ...withJob(state, job), previews, submission: null };
+  const added = withJob(state, job);
+  const previews = added.jobs.has(job.jobId) ? new Map(state.previews).set(job.jobId, previewUrl) : state.previews;
+  return { ...added, previews, submission: null };
 }
 
 /** @param {State} state @returns {Job[]} */

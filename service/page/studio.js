@@ -2,7 +2,16 @@
 
 import { LiveSocket } from './socket.js';
 import { SessionEnded } from './session.js';
-import { Store, withAccepted, withFreshLinks, withJob, withPage, withProgress, withSnapshot } from './store.js';
+import {
+  Store,
+  withAccepted,
+  withFreshLinks,
+  withJob,
+  withoutJob,
+  withPage,
+  withProgress,
+  withSnapshot,
+} from './store.js';
 import { uploadPhoto } from './upload.js';
 
 /** @typedef {import('./api.js').Api} Api */
@@ -52,6 +61,7 @@ export class Studio {
     if (time) this.#setClock(time);
     if (type === 'snapshot') this.#takeSnapshot(data);
     else if (type === 'job.progress') this.store.update((state) => withProgress(state, job, data));
+    else if (type === 'job.deleted') this.store.update((state) => withoutJob(state, job));
     else if (type.startsWith('job.') && job?.jobId) this.#takeJob(job);
   }
 

@@ -12,18 +12,20 @@ from service.settings import Settings
 
 
 def add_routes(app: web.Application, settings: Settings) -> None:
-    """Add all routes. Those not listed as public need a token."""
+    """Add all routes. Those not listed as public or uncounted need a token."""
+    # Load balancers and browsers ask for these as often as they must.
+    uncounted = _resources(app.add_routes([*health.ROUTES, *page.ROUTES]))
     public: list[web.AbstractRouteDef] = [
-        *health.ROUTES,
-        *page.ROUTES,
         *profile_photo.PUBLIC_ROUTES,
         # The socket signs its callers in itself: page scripts could not see a refused upgrade.
         web.get("/ws", app[keys.SERVICES].socket_endpoint, allow_head=False),
     ]
     if settings.embedded:
         public += demo.ROUTES
-    app[keys.PUBLIC_RESOURCES] = _resources(app.add_routes(public))
-    app.add_routes([*uploads.ROUTES, *profile_photo.ROUTES, *jobs.ROUTES, *users.ROUTES])
+    app[keys.UNCOUNTED_RESOURCES] = uncounted
+    app[keys.PUBLIC_RESOURCES] = uncounted | _resources(app.add_routes(public))
+    app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes([*profile_photo.SUBMIT_ROUTES, *jobs.SUBMIT_ROUTES]))
+    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *users.ROUTES])
 
 
 def _resources(routes: Iterable[web.AbstractRoute]) -> frozenset[web.AbstractResource]:

@@ -9,12 +9,14 @@ from typing import Final
 
 from aiohttp import web
 
+from jobs.control import Canceled, CancelOutcome
 from jobs.errors import Forbidden, JobNotCompleted, JobNotFound
 from jobs.files import DOWNLOAD_LINK_SECONDS
 from jobs.ids import JobId
 from jobs.job_table import JobPage
 from jobs.model import JSON, Job
 from service import keys
+from service.routes.submissions import accepted, read_key
 from service.schemas import JobsRequest, parse
 
 _JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,64}")
@@ -49,6 +51,36 @@ async def download(request: web.Request) -> web.Response:
     return web.json_response({"downloadUrl": link, "expiresIn": DOWNLOAD_LINK_SECONDS, "jobId": job.job_id})
 
 
+async def cancel(request: web.Request) -> web.Response:
+    """Cancel a job. Asking twice is the same as once."""
+    services = request.app[keys.SERVICES]
+    canceled = await services.control.cancel(await _find(request))
+    return web.json_response(
+        {
+            "jobId": canceled.job.job_id,
+            "status": canceled.job.status.value,
+            "outcome": canceled.outcome.value,
+            "givenBack": canceled.given_back,
+            "message": _cancel_message(canceled),
+            "job": await services.views.view(canceled.job),
+        }
+    )
+
+
+async def retry(request: web.Request) -> web.Response:
+    """Start a new job of an ended one's input."""
+    key = read_key(request)
+    submitted = await request.app[keys.SERVICES].control.retry(await _find(request), key)
+    return await accepted(request, submitted)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Delete a job and its result; one that has not ended is canceled first."""
+    job = await _find(request)
+    await request.app[keys.SERVICES].control.delete(job)
+    return web.json_response({"jobId": job.job_id, "deleted": True})
+
+
 async def page_view(request: web.Request, page: JobPage) -> list[JSON]:
     """Show the jobs of a page."""
     views = request.app[keys.SERVICES].views
@@ -65,8 +97,22 @@ async def _find(request: web.Request) -> Job:
     return job
 
 
+def _cancel_message(canceled: Canceled) -> str:
+    quota = "was given back" if canceled.given_back else "is kept"
+    return f"{_CANCEL_SENTENCES[canceled.outcome]}, and its unit of the day's quota {quota}"
+
+
+_CANCEL_SENTENCES: Final = {
+    CancelOutcome.BEFORE_START: "The job was canceled before it started",
+    CancelOutcome.WHILE_RUNNING: "The job was canceled while it ran",
+    CancelOutcome.ALREADY_CANCELED: "The job had been canceled before",
+    CancelOutcome.TOO_LATE: "The job had ended before it could be canceled",
+}
+SUBMIT_ROUTES: Final = (web.post("/jobs/{job_id}/retry", retry),)
 ROUTES: Final = (
     web.get("/jobs", list_jobs),
     web.get("/jobs/{job_id}", show),
+    web.delete("/jobs/{job_id}", delete),
+    web.post("/jobs/{job_id}/cancel", cancel),
     web.get("/jobs/{job_id}/download", download),
 )

@@ -15,7 +15,10 @@ from prometheus_client import CollectorRegistry
 from consumers import gemini, profile_photo
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import MAX_RECEIVES, Attempt, Workshop
+from consumers.gate import Gate, GateConfig
+from consumers.gate_state import GateMetrics
 from consumers.gemini import Gemini, GeminiConfig
+from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
 from consumers.pool import Pool
@@ -24,7 +27,7 @@ from jobs.aws import Clients
 from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.files import Files
 from jobs.ids import JobId, UserId, new_job_id
-from jobs.job_table import JobTable, Tables
+from jobs.job_table import JobTable, Limits, Tables
 from jobs.model import Job
 from jobs.secret import FixedKey
 from jobs.submission import Request, Submission
@@ -45,6 +48,7 @@ class House:
     queue: WorkQueue
     submission: Submission
     workshop: Workshop
+    gate: Gate
     upload_bucket: str
     queue_url: str
     dead_letters_url: str
@@ -54,10 +58,13 @@ class House:
     async def pool(self, *, slots: int = 8) -> AsyncIterator[Pool]:
         """Run a pool for the length of the block."""
         acknowledger = Acknowledger(self.queue)
-        workshop = replace(self.workshop, acknowledger=acknowledger)
+        heartbeat = Heartbeat(self.workshop.table, self.queue)
+        workshop = replace(self.workshop, acknowledger=acknowledger, heartbeat=heartbeat)
         pool = Pool(
             self.queue,
             lambda delivery: Attempt(workshop, delivery),
+            self.gate,
+            heartbeat,
             acknowledger,
             workshop.meters,
             slots=slots,
@@ -80,7 +87,7 @@ class House:
         request = Request(
             user_id=user, pipeline=profile_photo.NAME, style="formal_interview", prompt=prompt, input_url=url
         )
-        return await self.submission.submit(request)
+        return (await self.submission.submit(request)).job
 
     async def usage(self, user: UserId) -> tuple[int, int]:
         """Read what is taken and charged today."""
@@ -124,12 +131,12 @@ class Story:
 
     def __init__(self, bus: InProcessBus, user: UserId) -> None:
         self.notices: list[Notice] = []
-        self._news = asyncio.Event()
+        self.news = asyncio.Event()
         bus.subscribe(user, self._note)
 
     def _note(self, notice: Notice) -> None:
         self.notices.append(notice)
-        self._news.set()
+        self.news.set()
 
     @property
     def events(self) -> list[str]:
@@ -140,8 +147,8 @@ class Story:
         """Wait until an event has come so often, and return its job."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(found := self._jobs_of(event_type, job_id)) < times:
-                self._news.clear()
-                await self._news.wait()
+                self.news.clear()
+                await self.news.wait()
         return found[times - 1]
 
     def _jobs_of(self, event_type: str, job_id: JobId | None) -> list[Job]:
@@ -156,7 +163,9 @@ async def open_house(
     cloud_environment: Mapping[str, str],
     *,
     visibility_seconds: int = 20,
-    gemini_timeout_seconds: int = 10,
+    gemini_timeout_seconds: float = 10,
+    patience_seconds: float = 20,
+    failures_to_open: int = 16,
 ) -> AsyncIterator[House]:
     """Open the house on a queue of its own, so that no other test's jobs come along."""
     name = new_job_id()
@@ -169,29 +178,48 @@ async def open_house(
 
     bus = InProcessBus()
     table = JobTable(clients.dynamodb, tables, bus)
-    queue = WorkQueue(clients.sqs, clients.receiver, url=queue_url, visibility_seconds=visibility_seconds)
+    queue = WorkQueue(
+        clients.sqs,
+        clients.receiver,
+        url=queue_url,
+        visibility_seconds=visibility_seconds,
+        dead_letters_url=dead_letters_url,
+    )
     files = Files(
         clients.s3,
         upload_bucket=cloud_environment["UPLOAD_BUCKET"],
         result_bucket=cloud_environment["RESULT_BUCKET"],
         upload_link_seconds=600,
     )
-    meters = PoolMetrics(CollectorRegistry())
+    registry = CollectorRegistry()
+    meters = PoolMetrics(registry)
     images = ImageWorker()
     config = GeminiConfig(
         image_model="gemini-nano-banana-2.1",
         base_url=cloud_environment["GEMINI_BASE_URL"],
         timeout_seconds=gemini_timeout_seconds,
+        patience_seconds=patience_seconds,
+        pace=0.02,
     )
+    gate_config = GateConfig(most=64, failures_to_open=failures_to_open)
+    gate = Gate(config.image_model, gate_config, GateMetrics(registry), lambda state: None)
     async with gemini.open_session(config) as session:
         workshop = Workshop(
             table=table,
             queue=queue,
             files=files,
-            gemini=Gemini(session, config, FixedKey("simulated"), meters),
+            gemini=Gemini(
+                session,
+                config,
+                FixedKey("simulated"),
+                {config.image_model: gate},
+                meters,
+                lambda model, tokens, pictures: None,
+            ),
             images=images,
             bus=bus,
             pipelines={profile_photo.NAME: profile_photo.run},
+            heartbeat=Heartbeat(table, queue),
             acknowledger=Acknowledger(queue),
             meters=meters,
             retry_seconds=(0, 0),
@@ -203,11 +231,13 @@ async def open_house(
             table=table,
             files=files,
             queue=queue,
-            submission=Submission(table, queue, daily_limit=100),
+            submission=Submission(table, queue, Limits(daily=100)),
             workshop=workshop,
+            gate=gate,
             upload_bucket=cloud_environment["UPLOAD_BUCKET"],
             queue_url=queue_url,
             dead_letters_url=dead_letters_url,
             simulator_url=cloud_environment["GEMINI_BASE_URL"],
         )
+    gate.close()
     images.close()

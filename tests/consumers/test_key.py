@@ -8,12 +8,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers import gemini
-from consumers.gemini import Gemini, GeminiConfig
+from consumers.failures import FailureClass, Then
+from consumers.gate import Gate, GateConfig
+from consumers.gate_state import GateMetrics
+from consumers.gemini import CallFailed, Gemini, GeminiConfig
 from consumers.images import Picture, prepare
 from consumers.metrics import PoolMetrics
 from jobs import aws
 from jobs.aws import AWSConfig
-from jobs.errors import MisconfiguredProvider
 from jobs.ids import new_job_id
 from jobs.secret import FixedKey, Key, SecretKey
 
@@ -30,10 +32,22 @@ def aws_config(environment: Mapping[str, str]) -> AWSConfig:
 
 async def edit(environment: Mapping[str, str], key: Key, photo: Picture) -> bytes:
     """Call the simulator with this key; it refuses the key "bad" the way Google does."""
-    config = GeminiConfig(image_model="gemini-nano-banana-2.1", base_url=environment["GEMINI_BASE_URL"])
+    return await edit_with("gemini-nano-banana-2.1", environment, key, photo)
+
+
+async def edit_with(model_name: str, environment: Mapping[str, str], key: Key, photo: Picture) -> bytes:
+    """Call the simulator with this model and key."""
+    config = GeminiConfig(image_model=model_name, base_url=environment["GEMINI_BASE_URL"])
+    registry = CollectorRegistry()
+    gate = Gate(model_name, GateConfig(most=1), GateMetrics(registry), lambda state: None)
     async with gemini.open_session(config) as session:
-        model = Gemini(session, config, key, PoolMetrics(CollectorRegistry()))
-        return (await model.edit("A headshot, please.", photo)).content
+        model = Gemini(
+            session, config, key, {model_name: gate}, PoolMetrics(registry), lambda model, tokens, pictures: None
+        )
+        try:
+            return (await model.edit("A headshot, please.", photo)).content
+        finally:
+            gate.close()
 
 
 async def test_a_key_that_was_changed_is_read_anew_when_the_old_one_is_refused(
@@ -51,20 +65,21 @@ async def test_a_key_that_was_changed_is_read_anew_when_the_old_one_is_refused(
     assert b"\x89PNG" == picture[:4]
 
 
-async def test_a_key_that_is_refused_and_not_changed_fails_the_call(
+async def test_a_key_that_is_refused_and_not_changed_puts_the_job_off(
     cloud_environment: Mapping[str, str], photo: bytes
 ) -> None:
-    """No retry helps, and the error is no fault of the photo's."""
-    with pytest.raises(MisconfiguredProvider):
+    """It is no fault of the job's: it waits until the operator has looked."""
+    with pytest.raises(CallFailed) as caught:
         await edit(cloud_environment, FixedKey("bad"), prepare(photo))
+
+    assert (FailureClass.MISCONFIGURED, Then.DEFER) == (caught.value.failure, caught.value.policy.then)
 
 
 async def test_a_model_that_is_gone_is_no_fault_of_the_photo(
     cloud_environment: Mapping[str, str], photo: bytes
 ) -> None:
-    """Google shuts models down; the operator must look."""
-    config = GeminiConfig(image_model="gemini-of-yesterday", base_url=cloud_environment["GEMINI_BASE_URL"])
-    async with gemini.open_session(config) as session:
-        model = Gemini(session, config, FixedKey("any"), PoolMetrics(CollectorRegistry()))
-        with pytest.raises(MisconfiguredProvider):
-            await model.edit("A headshot, please.", prepare(photo))
+    """Google shuts models down."""
+    with pytest.raises(CallFailed) as caught:
+        await edit_with("gemini-of-yesterday", cloud_environment, FixedKey("any"), prepare(photo))
+
+    assert FailureClass.MISCONFIGURED is caught.value.failure

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,84 +10,10 @@ from jobs import clock, items, moves
 from jobs.aws import Clients
 from jobs.errors import InvalidRequest, JobEnded, JobNotFound, LostClaim, QuotaExceeded
 from jobs.events import EventType, InProcessBus, JobEvent, Notice
-from jobs.ids import JobId, UserId, new_job_id
+from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
-from jobs.model import Charge, Failure, Job, Output, Status
-
-LIMIT = 10
-FAILURE = Failure(code="provider_failure", message="It failed.", retryable=True)
-
-
-@pytest.fixture
-def bus() -> InProcessBus:
-    """Make a bus."""
-    return InProcessBus()
-
-
-@pytest.fixture
-def table(clients: Clients, tables: Tables, bus: InProcessBus) -> JobTable:
-    """Open the table."""
-    return JobTable(clients.dynamodb, tables, bus)
-
-
-def new_job(user: UserId) -> Job:
-    """Make a job that is not stored yet."""
-    now = clock.now_milliseconds()
-    return Job(
-        job_id=new_job_id(),
-        user_id=user,
-        pipeline="profile-photo",
-        status=Status.PENDING,
-        version=1,
-        created_at=now,
-        updated_at=now,
-        charge=Charge.TAKEN,
-        quota_day=clock.utc_day(now),
-        style="professional",
-        prompt="안녕 & <b>",
-        input_url="s3://uploads/uploads/u/1.png",
-    )
-
-
-def output_of(job: Job) -> Output:
-    """Make an output."""
-    return Output(
-        url=f"s3://results/generated/{job.user_id}/{job.job_id}.png",
-        model_name="a-model",
-        generation_milliseconds=12,
-        facts={"width": 512, "deep": [{"ratio": 2}]},
-    )
-
-
-async def stored(table: JobTable, user: UserId) -> Job:
-    """Store a job and charge it."""
-    job = new_job(user)
-    await table.create(job, LIMIT)
-    return await table.apply(job, moves.queued(clock.now_milliseconds()))
-
-
-async def claim(table: JobTable, job: Job, owner: str = "me", lease: int = 60_000) -> Job:
-    """Claim a job."""
-    now = clock.now_milliseconds()
-    return await table.apply(job, moves.claimed(owner, now + lease, now))
-
-
-async def usage(clients: Clients, tables: Tables, user: UserId) -> tuple[int, int]:
-    """Read what is taken and charged today."""
-    key = {"userIdDate": f"{user}#{clock.utc_day(clock.now_milliseconds())}"}
-    item: dict[str, Any] = (await clients.dynamodb.get_item(TableName=tables.usage, Key=key)).get("Item", {})
-    return int(item.get("taken", 0)), int(item.get("count", 0))
-
-
-async def events(clients: Clients, tables: Tables, user: UserId) -> list[tuple[str, int]]:
-    """Read the user's log as type and version."""
-    answer = await clients.dynamodb.query(
-        TableName=tables.events,
-        KeyConditionExpression="userId = :user",
-        ExpressionAttributeValues={":user": user},
-        ConsistentRead=True,
-    )
-    return [(str(item["type"]), int(str(item["version"]))) for item in answer["Items"]]
+from jobs.model import Charge, Job, Status
+from tests.jobs.story import FAILURE, LIMIT, LIMITS, claim, events, new_job, output_of, stored, usage
 
 
 async def test_a_job_reads_back_as_it_was_written(table: JobTable, user: UserId) -> None:
@@ -109,7 +34,7 @@ async def test_parallel_submissions_never_pass_the_limit(
     table: JobTable, clients: Clients, tables: Tables, user: UserId
 ) -> None:
     """Thirty requests race for ten units."""
-    results = await asyncio.gather(*(table.create(new_job(user), LIMIT) for _ in range(30)), return_exceptions=True)
+    results = await asyncio.gather(*(table.create(new_job(user), LIMITS) for _ in range(30)), return_exceptions=True)
 
     assert sum(isinstance(result, QuotaExceeded) for result in results) == 20
     assert await usage(clients, tables, user) == (LIMIT, 0)
@@ -121,8 +46,8 @@ async def test_storing_a_job_again_after_a_lost_answer_takes_no_second_unit(
 ) -> None:
     """The second attempt finds the first one's job."""
     job = new_job(user)
-    await table.create(job, LIMIT)
-    await table.create(job, LIMIT)
+    await table.create(job, LIMITS)
+    await table.create(job, LIMITS)
 
     assert await usage(clients, tables, user) == (1, 0)
 
@@ -175,7 +100,7 @@ async def test_a_worker_faster_than_the_charge_does_not_stop_it(
 ) -> None:
     """The job is claimed and completed from `pending`, then the submitter's second transaction arrives."""
     job = new_job(user)
-    await table.create(job, LIMIT)
+    await table.create(job, LIMITS)
     held = await claim(table, job)
     charged = await table.apply(job, moves.queued(clock.now_milliseconds()))
     done = await table.apply(held, moves.completed("me", output_of(job), clock.now_milliseconds()))

@@ -14,7 +14,7 @@ from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job, Status
 from tests.aws_faults import AnswersLost, Refuses
-from tests.jobs.test_job_table import LIMIT, claim, events, new_job, output_of, stored, usage
+from tests.jobs.story import LIMITS, claim, events, new_job, output_of, stored, usage
 
 
 def table_on(client: object, tables: Tables, bus: InProcessBus | None = None) -> JobTable:
@@ -26,7 +26,7 @@ async def test_a_submission_whose_answer_was_lost_takes_one_unit(
     clients: Clients, tables: Tables, user: UserId
 ) -> None:
     """The retry finds its own job."""
-    await table_on(AnswersLost(clients.dynamodb, 1), tables).create(new_job(user), LIMIT)
+    await table_on(AnswersLost(clients.dynamodb, 1), tables).create(new_job(user), LIMITS)
 
     assert (1, 0) == await usage(clients, tables, user)
 
@@ -56,7 +56,7 @@ async def test_a_claim_whose_answer_was_lost_is_ours_although_the_charge_came_be
     """The claim lands, the submitter charges, then the claim is tried again: the worker must not drop its own job."""
     table = table_on(clients.dynamodb, tables)
     job = new_job(user)
-    await table.create(job, LIMIT)
+    await table.create(job, LIMITS)
 
     async def charge() -> Job:
         return await table.apply(job, moves.queued(clock.now_milliseconds()))
@@ -105,7 +105,7 @@ async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(
     """The process that submitted died between sending and charging."""
     table = table_on(clients.dynamodb, tables)
     job = new_job(user)
-    await table.create(job, LIMIT)
+    await table.create(job, LIMITS)
     held = await claim(table, job)
     await table.apply(held, moves.completed("me", output_of(job), clock.now_milliseconds()))
 

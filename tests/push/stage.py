@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, Unauthorized
 from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Stage
 from jobs.ids import EventId, JobId, UserId
@@ -96,6 +97,7 @@ class Push:
     """A push floor at work."""
 
     bus: InProcessBus
+    conditions: Conditions
     hub: Hub
     registry: CollectorRegistry
     server: TestServer
@@ -188,15 +190,16 @@ class Theatre:
         *,
         view: Callable[[Job], Awaitable[dict[str, JSON]]] = plain_view,
         read_snapshot: Callable[[UserId], Awaitable[Snapshot]] = empty_snapshot,
+        conditions: Conditions | None = None,
         **limits: float,
     ) -> Push:
         """Start a push floor with some limits changed."""
-        bus, registry = InProcessBus(), CollectorRegistry()
+        bus, registry, conditions = InProcessBus(), CollectorRegistry(), conditions or Conditions()
         settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3), **limits)  # type: ignore[arg-type]
-        hub = Hub(bus, view, read_snapshot, limits=settings, registry=registry)
+        hub = Hub(bus, view, read_snapshot, limits=settings, registry=registry, conditions=conditions)
         await hub.start()
         self.hubs.append(hub)
         app = web.Application(middlewares=[errors_as_statuses])
         app.router.add_get("/ws", SocketEndpoint(hub, authenticate, frozenset({ORIGIN})).handle)
         server = await self.start_server(app)
-        return Push(bus=bus, hub=hub, registry=registry, server=server, session=self.session)
+        return Push(bus=bus, conditions=conditions, hub=hub, registry=registry, server=server, session=self.session)

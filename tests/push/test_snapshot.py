@@ -12,7 +12,7 @@ from jobs.aws import Clients
 from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.files import Files
 from jobs.ids import UserId, new_job_id
-from jobs.job_table import JobPage, JobTable, Tables
+from jobs.job_table import JobPage, JobTable, Limits, Tables
 from jobs.model import Charge, Job, Status
 from jobs.views import JobViews
 from websocket.snapshot import SnapshotReader
@@ -64,7 +64,7 @@ async def submit(table: JobTable, user: UserId, *, age_seconds: int = 0) -> Job:
         quota_day=clock.utc_day(clock.now_milliseconds()),
         input_url="s3://uploads/uploads/u/1.png",
     )
-    await table.create(job, DAILY_LIMIT)
+    await table.create(job, Limits(daily=DAILY_LIMIT))
     return await table.apply(job, moves.queued(now))
 
 

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 
 from jobs import clock, moves
 from jobs.aws import Clients
-from jobs.ids import UserId
+from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job, Output
 from service.services import Services
@@ -48,6 +48,7 @@ class Api:
     clients: Clients
     tables: Tables
     upload_bucket: str
+    result_bucket: str
     user: UserId
 
     async def call(self, method: str, path: str, *, token: str | None = None, **options: Any) -> Answer:
@@ -63,6 +64,10 @@ class Api:
         """Send a GET."""
         return await self.call("GET", path, **options)
 
+    async def delete(self, path: str, **options: Any) -> Answer:
+        """Send a DELETE."""
+        return await self.call("DELETE", path, **options)
+
     async def post(self, path: str, body: Any, **options: Any) -> Answer:
         """Send a POST of JSON."""
         return await self.call("POST", path, json=body, **options)
@@ -77,6 +82,16 @@ class Api:
         """Start a job and return its id."""
         answer = await self.post("/generate", {"fileKey": await self.uploaded(), "style": "professional"})
         return str(answer.body["jobId"])
+
+    async def stored(self, job_id: str) -> Job:
+        """Read a job."""
+        return await self.services.jobs.get(JobId(job_id))
+
+    async def ended(self) -> str:
+        """Start a job, do the worker's part, and return its id."""
+        job_id = await self.started()
+        await complete(self.services.jobs, await self.stored(job_id), result_bucket=self.result_bucket)
+        return job_id
 
     async def usage(self) -> tuple[int, int]:
         """Read how many units are taken and charged today."""
@@ -94,11 +109,16 @@ class Api:
         return await self.stored_jobs() == [] and await self.usage() == (0, 0)
 
 
-async def complete(table: JobTable, job: Job) -> Job:
+async def claim(table: JobTable, job: Job) -> Job:
+    """Begin the worker's part."""
+    now = clock.now_milliseconds()
+    return await table.apply(job, moves.claimed("a-worker", now + 60_000, now))
+
+
+async def complete(table: JobTable, job: Job, *, result_bucket: str = "results") -> Job:
     """Do the worker's part."""
     now = clock.now_milliseconds()
-    claimed = await table.apply(job, moves.claimed("a-worker", now + 60_000, now))
-    output = Output(
-        url=f"s3://results/generated/{job.user_id}/{job.job_id}.png", model_name="a-model", generation_milliseconds=12
-    )
+    claimed = await claim(table, job)
+    url = f"s3://{result_bucket}/generated/{job.user_id}/{job.job_id}.png"
+    output = Output(url=url, model_name="a-model", generation_milliseconds=12)
     return await table.apply(claimed, moves.completed("a-worker", output, now + 5))

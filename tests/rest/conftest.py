@@ -15,7 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry
 
+from jobs.admission import Admission
 from jobs.aws import AWSConfig, Clients, open_clients
+from jobs.conditions import Conditions
+from jobs.control import Control
 from jobs.events import InProcessBus
 from jobs.files import Files
 from jobs.ids import UserId
@@ -78,7 +81,9 @@ async def jwks_url(issuer: Issuer, opened: AsyncExitStack) -> str:
 class Start(Protocol):
     """Starts the service under settings of the test's own."""
 
-    def __call__(self, *, demo_sign_in: DemoSignIn | None = None, **changes: Any) -> Awaitable[Api]:
+    def __call__(
+        self, *, demo_sign_in: DemoSignIn | None = None, clients: Clients | None = None, **changes: Any
+    ) -> Awaitable[Api]:
         """Start it and return its caller."""
 
 
@@ -104,14 +109,18 @@ class _Parts:
             result_bucket=settings.result_bucket,
             upload_link_seconds=settings.presigned_url_expiration,
         )
+        submission = Submission(jobs, queue, settings.user_limits())
         return Services(
             jobs=jobs,
             users=UserTable(clients.dynamodb, settings.users_table),
             files=files,
-            submission=Submission(jobs, queue, daily_limit=settings.daily_limit),
+            submission=submission,
+            admission=Admission(submission, bus),
+            control=Control(jobs, files, submission, bus),
             views=JobViews(files, bus),
             verifier=self.verifier,
             readiness=Readiness(),
+            conditions=Conditions(),
             registry=CollectorRegistry(),
             socket_endpoint=_socket,
             demo_sign_in=demo_sign_in,
@@ -132,9 +141,11 @@ def start(
     verifier = TokenVerifier(session, issuers.NAME, jwks_url, issuers.CLIENT_ID)
     parts = _Parts(environment=cloud_environment, clients=clients, verifier=verifier)
 
-    async def start_service(*, demo_sign_in: DemoSignIn | None = None, **changes: Any) -> Api:
+    async def start_service(
+        *, demo_sign_in: DemoSignIn | None = None, clients: Clients | None = None, **changes: Any
+    ) -> Api:
         settings = parts.settings(changes)
-        services = parts.services(settings, demo_sign_in)
+        services = replace(parts, clients=clients or parts.clients).services(settings, demo_sign_in)
         server = TestServer(create_app(settings, services))
         opened.push_async_callback(server.close)
         await server.start_server(**RUNNER_OPTIONS)
@@ -142,9 +153,10 @@ def start(
             http=await opened.enter_async_context(TestClient(server)),
             issuer=issuer,
             services=services,
-            clients=clients,
+            clients=parts.clients,
             tables=settings.tables(),
             upload_bucket=settings.upload_bucket,
+            result_bucket=settings.result_bucket,
             user=user,
         )
 

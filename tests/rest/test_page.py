@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from playwright.async_api import async_playwright
 
+from jobs.model import Status
 from service.metrics import make_metrics_app
+from service.routes.page import PAGE
+from tests.browser.conftest import CHROMIUM
 from tests.rest.api import Api
 from tests.rest.conftest import Start
 
@@ -88,6 +94,51 @@ async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
         "contentTypes": ["image/jpeg", "image/png", "image/webp"],
         "maxPromptLength": 2000,
     }
+
+
+DELETION = """async () => {
+  const { Studio } = await import('/page/studio.js');
+  const { withAccepted, withFreshLinks, withPage } = await import('/page/store.js');
+  const { store, socket } = new Studio({ session: {} });
+  const job = (jobId, version, status) => ({ jobId, version, status, createdAt: '2026-01-01T00:00:00.000Z' });
+  const say = (type, about, data) => socket.options.onMessage({ type, job: about, data });
+  const progress = () => say('job.progress', job('job_1', 2), { stage: 'generating', fraction: 0.5 });
+  store.update((state) => withAccepted(state, { jobId: 'job_1', status: 'queued' }, {}, 'blob:photo'));
+  say('job.processing', job('job_1', 2, 'processing'));
+  say('job.processing', job('job_2', 2, 'processing'));
+  progress();
+  say('job.deleted', job('job_1', 4, 'canceled'));
+  const left = () => [store.state.jobs, store.state.progress, store.state.previews].map((map) => [...map.keys()]);
+  const after = left();
+  say('job.processing', job('job_1', 2, 'processing'));
+  say('job.canceled', job('job_1', 9, 'canceled'));
+  progress();
+  say('snapshot', undefined, { jobs: [job('job_1', 3, 'processing')], hasMore: false });
+  store.update((state) => withPage(state, { jobs: [job('job_1', 3, 'processing')] }));
+  store.update((state) => withFreshLinks(state, job('job_1', 4, 'canceled')));
+  store.update((state) => withAccepted(state, { jobId: 'job_1', status: 'queued' }, {}, 'blob:photo'));
+  return [after, left()];
+}"""
+
+
+async def test_a_deleted_job_leaves_the_page_for_good(api: Api) -> None:
+    """With all that belongs to it; no late event, snapshot, page of history or reply brings it back."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM)
+        page = await browser.new_page()
+        await page.goto(str(api.http.make_url("/")))
+        after, at_last = await page.evaluate(DELETION)
+        await browser.close()
+
+    assert [["job_2"], [], []] == after == at_last
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+async def test_every_status_has_a_name(language: str) -> None:
+    """In both languages."""
+    words = json.loads((PAGE / "i18n" / f"{language}.json").read_text(encoding="utf-8"))
+
+    assert [] == [status for status in Status if not words.get(f"status.{status}")]
 
 
 async def test_metrics_are_read_on_a_port_of_their_own(api: Api) -> None:

@@ -81,32 +81,31 @@ async def test_one_port_for_both_is_one_line(tmp_path: Path) -> None:
 async def test_settings_that_do_not_fit_are_one_line_each() -> None:
     """They name the variable to change."""
     _, url = await refusal(**NEEDED, HOST="0.0.0.0")
-    _, timeout = await refusal(**NEEDED, LEASE_SECONDS="60")
+    _, rate = await refusal(**NEEDED, SUBMITS_PER_MINUTE="-1")
 
     assert url.startswith("PUBLIC_URL is missing: with HOST 0.0.0.0 ")
-    assert timeout.startswith("GEMINI_TIMEOUT_SECONDS must be less than 48: ")
+    assert rate.startswith("SUBMITS_PER_MINUTE: Input should be ")
 
 
 @pytest.mark.parametrize(
     ("latency", "said", "lease", "timeout"),
     [
-        (2.0, {}, 30, 21.0),
-        (20.0, {}, 75, 52.5),
-        (2.0, {"LEASE_SECONDS": "6"}, 6, 4.2),
-        (2.0, {"LEASE_SECONDS": ""}, 30, 21.0),
+        (2.0, {}, 30, 120.0),
+        (60.0, {}, 30, 180.0),
+        (2.0, {"LEASE_SECONDS": "6"}, 6, 120.0),
+        (2.0, {"LEASE_SECONDS": ""}, 30, 120.0),
         (2.0, {"GEMINI_TIMEOUT_SECONDS": "5"}, 30, 5.0),
-        (2.0, {"GEMINI_API_KEY": "a-real-one"}, 120, 84.0),
-        (2.0, {"GEMINI_API_KEY": "a-real-one", "LEASE_SECONDS": "50"}, 50, 35.0),
+        (2.0, {"GEMINI_API_KEY": "a-real-one"}, 30, 120.0),
     ],
 )
-def test_the_embedded_mode_keeps_calls_within_the_lease(
+def test_the_embedded_mode_lets_calls_take_their_time(
     monkeypatch: pytest.MonkeyPatch, latency: float, said: dict[str, str], lease: int, timeout: float
 ) -> None:
-    """Whatever the person says of the two, the other one follows; the real Gemini gets its time."""
+    """A lost job goes on soon, and a slow call is not cut off; what the person says wins."""
     for name, value in said.items():
         monkeypatch.setenv(name, value)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = _settings(argparse.Namespace(gemini_latency=latency), "127.0.0.1", listener, NEEDED)
 
     assert lease == settings.lease_seconds
-    assert pytest.approx(timeout) == settings.gemini_timeout_seconds
+    assert timeout == settings.gemini_timeout_seconds

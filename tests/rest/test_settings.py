@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from consumers import attempt
-from service.settings import LEASE_SHARE, Settings, explain
+from service.rate_limits import Rates
+from service.settings import Settings, explain
 
 NEEDED = {
     "UPLOAD_BUCKET": "up",
@@ -93,17 +93,6 @@ def test_a_gemini_key_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(gemini_api_key_secret_arn="arn").gemini_api_key is None
 
 
-def test_a_call_ends_before_its_worker_must() -> None:
-    """The worker stops at four fifths of the lease, and a call cut off there would be tried again in vain."""
-    [line] = problems(gemini_timeout_seconds=48, lease_seconds=60)
-    settings = Settings()
-
-    assert line.startswith("GEMINI_TIMEOUT_SECONDS must be less than 48: ")
-    assert attempt.LEASE_SHARE == LEASE_SHARE
-    assert settings.gemini_timeout_seconds == 80 < LEASE_SHARE * settings.lease_seconds
-    assert Settings(gemini_timeout_seconds=47.9, lease_seconds=60).lease_seconds == 60
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_a_wildcard_host_needs_a_public_url(host: str) -> None:
     """Else no origin would be the page's own."""
@@ -111,6 +100,25 @@ def test_a_wildcard_host_needs_a_public_url(host: str) -> None:
 
     assert line.startswith("PUBLIC_URL is missing: ")
     assert Settings(host=host, public_url="https://a.example").origins == frozenset({"https://a.example"})
+
+
+def test_rates_are_for_those_who_serve_others() -> None:
+    """On one's own machine they are off, unless they are asked for."""
+    assert Rates(user=600, address=3000, submits=120) == Settings().rates()
+    assert Rates(user=0, address=0, submits=0) == Settings(embedded=True).rates()
+    assert Rates(user=0, address=0, submits=7) == Settings(embedded=True, submits_per_minute=7).rates()
+    some_off = Settings(user_requests_per_minute=0, address_requests_per_minute=9)
+    assert Rates(user=0, address=9, submits=120) == some_off.rates()
+
+
+@pytest.mark.parametrize(
+    "name", ["user_requests_per_minute", "address_requests_per_minute", "submits_per_minute", "trusted_proxy_hops"]
+)
+def test_a_rate_is_no_less_than_none(name: str) -> None:
+    """0 is the least there is."""
+    [line] = problems(**{name: -1})
+
+    assert line.startswith(f"{name.upper()}: ")
 
 
 def test_the_embedded_mode_stays_on_this_machine() -> None:

@@ -1,0 +1,104 @@
+"""What the owner of a job may do with it: cancel it, have it done once more, delete it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobs import clock, moves
+from jobs.errors import JobEnded, JobNotEnded, UploadNotFound
+from jobs.events import InProcessBus, Stage
+from jobs.files import Files
+from jobs.job_table import IdempotencyKey, JobTable
+from jobs.model import Charge, Job, Status
+from jobs.submission import Request, Submission, Submitted
+
+
+class CancelOutcome(StrEnum):
+    """What a cancel came to."""
+
+    BEFORE_START = "before_start"
+    WHILE_RUNNING = "while_running"
+    ALREADY_CANCELED = "already_canceled"
+    TOO_LATE = "too_late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled:
+    """A job after the wish to cancel it, what the wish came to, and whether its unit of quota is (or was) given back."""
+
+    job: Job
+    outcome: CancelOutcome
+
+    @property
+    def given_back(self) -> bool:
+        """Tell whether the unit of quota is the owner's again."""
+        return self.job.charge is Charge.RETURNED
+
+
+class Control:
+    """Cancels, repeats and deletes jobs. Every wish may be sent twice. All errors: CloudUnavailable, and those named."""
+
+    def __init__(self, table: JobTable, files: Files, submission: Submission, bus: InProcessBus) -> None:
+        self._table = table
+        self._files = files
+        self._submission = submission
+        self._bus = bus
+
+    async def cancel(self, job: Job) -> Canceled:
+        """End the job unless it has ended; whatever works on it stops, here or elsewhere.
+
+        The unit is given back while Gemini has not been called; it is kept from then on, and where nobody can say.
+        """
+        try:
+            canceled = await self._table.apply(job, moves.canceled_if(self._calls_gemini, clock.now_milliseconds()))
+        except JobEnded:
+            ended = await self._table.get(job.job_id)
+            done_before = ended.status is Status.CANCELED
+            return Canceled(
+                job=ended, outcome=CancelOutcome.ALREADY_CANCELED if done_before else CancelOutcome.TOO_LATE
+            )
+        running = canceled.started_at is not None
+        return Canceled(job=canceled, outcome=CancelOutcome.WHILE_RUNNING if running else CancelOutcome.BEFORE_START)
+
+    async def retry(self, job: Job, key: IdempotencyKey | None = None) -> Submitted:
+        """Make a new job of an ended one's input, charged like any other.
+
+        Raises JobNotEnded, UploadNotFound when the input is gone, and what Submission.submit raises.
+        """
+        if not job.terminal:
+            raise JobNotEnded
+        await self._check_input(job, key)
+        request = Request(
+            user_id=job.user_id,
+            pipeline=job.pipeline,
+            style=job.style,
+            prompt=job.prompt,
+            input_url=job.input_url,
+            retry_of=job.job_id,
+        )
+        return await self._submission.submit(request, key)
+
+    async def delete(self, job: Job) -> None:
+        """Cancel the job if it has not ended, then take it and its result away; the upload goes with its own retention."""
+        if not job.terminal:
+            job = (await self.cancel(job)).job
+        if job.output is not None:
+            await self._files.delete(job.output.url)
+        await self._table.delete(job)
+
+    async def _check_input(self, job: Job, key: IdempotencyKey | None) -> None:
+        if job.input_url is None:
+            return
+        try:
+            await self._files.check_exists(job.input_url)
+        except UploadNotFound:
+            # A wish that was granted before is answered as it was then.
+            if key is None or not await self._table.is_claimed(job.user_id, key):
+                raise
+
+    def _calls_gemini(self, job: Job) -> bool:
+        if job.status is not Status.PROCESSING or (job.lease_until or 0) < clock.now_milliseconds():
+            return False
+        progress = self._bus.progress_of(job.job_id)
+        return progress is None or progress.stage not in (Stage.DOWNLOADING, Stage.PREPARING)

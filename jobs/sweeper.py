@@ -1,0 +1,141 @@
+"""Finds the jobs that a death has left behind, and brings them back or to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from jobs import clock, moves
+from jobs.errors import CloudUnavailable, LostClaim, MessageLost, PermanentError, WorkerLost
+from jobs.items import STATUS_SHARDS
+from jobs.job_table import JobTable
+from jobs.model import Failure, Job, Status
+from jobs.submission import Submission
+
+logger = logging.getLogger(__name__)
+
+MAX_CRASHES: Final = 3
+_BATCH: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepTimes:
+    """When a job counts as left behind, all in seconds.
+
+    ``unsent``: stored, but its message may never have been sent. ``lease``: how long a lease is; two of them after its end
+    the queue should have brought the job back. ``unclaimed``: queued for so long that its message may be gone.
+    ``retention``: as long as the queue keeps a message.
+    """
+
+    every: float = 30
+    unsent: float = 30
+    lease: float = 120
+    unclaimed: float = 900
+    retention: float = 4 * clock.DAY_SECONDS
+
+
+class Sweeper:
+    """Looks through the unfinished jobs every half minute. Any number of processes may sweep: every step is a move.
+
+    ``failed`` is done when it died by itself: the process must stop then.
+    """
+
+    def __init__(self, table: JobTable, submission: Submission, times: SweepTimes) -> None:
+        self._table = table
+        self._submission = submission
+        self._times = times
+        self._task: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+        self._task.add_done_callback(self._note_death)
+
+    async def stop(self) -> None:
+        """Stop sweeping; a sweep cut short is no harm."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def sweep(self) -> None:
+        """Look through all unfinished jobs once. Raises CloudUnavailable."""
+        for status, seconds in (
+            (Status.PENDING, self._times.unsent),
+            (Status.PROCESSING, self._times.lease),
+            (Status.QUEUED, self._times.unclaimed),
+        ):
+            for shard in range(STATUS_SHARDS):
+                before = clock.now_milliseconds() - round(seconds * 1000)
+                for job in await self._table.unfinished_before(status, shard, before, _BATCH):
+                    await self._mend(job)
+
+    async def _run(self) -> None:
+        while True:
+            # Processes that start together must not sweep together.
+            await asyncio.sleep(self._times.every * random.uniform(0.5, 1.5))  # noqa: S311 - jitter is no secret
+            try:
+                await self.sweep()
+            except CloudUnavailable:
+                logger.warning("A sweep was cut short", extra={"action": "sweep_later"})
+
+    async def _mend(self, job: Job) -> None:
+        try:
+            match job.status:
+                case Status.PENDING:
+                    await self._send_unsent(job)
+                case Status.PROCESSING:
+                    await self._bring_back(job)
+                case Status.QUEUED:
+                    await self._send_unclaimed(job)
+                case _:
+                    return  # it has ended since the index was read
+        except LostClaim:
+            return  # somebody else was faster
+
+    async def _send_unsent(self, job: Job) -> None:
+        if job.waiting:
+            await self._submission.admit(job.user_id)
+            return
+        await self._submission.send_again(job)
+        logger.warning("A stored job was sent", extra=_extra("sent_unsent", job))
+
+    async def _bring_back(self, job: Job) -> None:
+        """Two leases after its end the queue would have delivered the job again, had it still had it."""
+        now, patience = clock.now_milliseconds(), round(2 * self._times.lease * 1000)
+        if job.crashes + 1 >= MAX_CRASHES:
+            move = moves.lost(_failure(WorkerLost()), now, patience_milliseconds=patience)
+            await self._table.apply(job, move)
+            logger.error("A job took its worker with it time and again", extra=_extra("worker_lost", job))
+            return
+        move = moves.taken_from_the_dead(now, patience_milliseconds=patience)
+        await self._submission.send_again(await self._table.apply(job, move))
+        logger.warning("A job was taken from a dead worker", extra=_extra("taken_back", job))
+
+    async def _send_unclaimed(self, job: Job) -> None:
+        """A message may be gone; a second one is harmless. After the queue's retention the job is told to be lost."""
+        now = clock.now_milliseconds()
+        if now - job.created_at > self._times.retention * 1000:
+            await self._table.apply(job, moves.lost(_failure(MessageLost()), now, patience_milliseconds=0))
+            logger.error("A job's message expired", extra=_extra("message_lost", job))
+            return
+        if now - (job.sent_at or job.updated_at) < self._times.unclaimed * 1000:
+            return
+        await self._submission.send_again(await self._table.apply(job, moves.sent_again(now)))
+        logger.warning("A queued job was sent once more", extra=_extra("sent_again", job))
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            logger.critical("The sweeper died", exc_info=error, extra={"action": "sweeper_died"})
+            self.failed.set_result(None)
+
+
+def _failure(error: PermanentError) -> Failure:
+    return Failure(code=error.code, message=error.message, retryable=True)
+
+
+def _extra(action: str, job: Job) -> dict[str, object]:
+    return {"action": action, "job_id": job.job_id, "user_id": job.user_id}
