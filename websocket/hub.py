@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from jobs.conditions import Conditions
 from jobs.events import InProcessBus, JobEvent, JobProgress, Notice
 from jobs.ids import EventId, UserId
 from jobs.model import JSON, Job
@@ -35,7 +36,8 @@ class _Audience:
 class Hub:
     """Hands every notice to its owner's sockets; publishing never waits, and no socket waits for another.
 
-    ``view`` writes a job as JSON; ``read_snapshot`` reads how a user's jobs are. Make it inside the running loop.
+    ``view`` writes a job as JSON; ``read_snapshot`` reads how a user's jobs are; what is wrong with the house, by its
+    ``conditions``, is told to everybody. Make it inside the running loop.
     ``failed`` ends, with the error, when the hub can no longer do its work: the process must stop then.
     """
 
@@ -47,6 +49,7 @@ class Hub:
         *,
         limits: SocketLimits,
         registry: CollectorRegistry,
+        conditions: Conditions | None = None,
     ) -> None:
         self.limits = limits
         self.metrics = SocketMetrics(registry)
@@ -57,6 +60,9 @@ class Hub:
         self._notices: asyncio.Queue[Notice] = asyncio.Queue(limits.undelivered_notices)
         self._connections: set[Connection] = set()
         self._audiences: dict[UserId, _Audience] = {}
+        self._conditions = conditions or Conditions()
+        self._conditions_changed = asyncio.Event()
+        self._unsubscribe_conditions = self._conditions.subscribe(self._conditions_changed.set)
         self._tasks: set[asyncio.Task[None]] = set()
         self._all_left = asyncio.Event()
         self._all_left.set()
@@ -64,7 +70,7 @@ class Hub:
 
     async def start(self) -> None:
         """Begin to deliver."""
-        for work in (self._dispatch_all, self._ping_all, self._check_writers):
+        for work in (self._dispatch_all, self._ping_all, self._tell_conditions, self._check_writers):
             task = asyncio.create_task(work(), name=f"hub {work.__name__}")
             task.add_done_callback(self._report_death)
             self._tasks.add(task)
@@ -72,6 +78,7 @@ class Hub:
     async def close(self) -> None:
         """Deliver what is known, then close every socket with RESTART, all at once; takes a few bounded seconds."""
         self._is_closing = True
+        self._unsubscribe_conditions()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain_seconds):
                 await self._notices.join()
@@ -133,6 +140,11 @@ class Hub:
         audience = self._audiences.get(user_id)
         return messages.ping(audience.newest_id if audience else None)
 
+    def degraded(self) -> Frame | None:
+        """Return what is wrong with the service, for a client that has just come; None while all is well."""
+        degradations = self._conditions.current()
+        return messages.system_degraded(degradations) if degradations else None
+
     def _deliver(self, notice: Notice) -> None:
         try:
             self._notices.put_nowait(notice)
@@ -178,11 +190,23 @@ class Hub:
     async def _ping_all(self) -> None:
         while True:
             await asyncio.sleep(self.limits.ping_message_seconds)
-            for user_id in tuple(self._audiences):
-                frame = self.ping(user_id)
-                for connection in self._listeners(user_id):
-                    connection.put_newest("ping", frame)
-                await asyncio.sleep(0)  # ten thousand sockets at a stretch would be felt
+            await self._put_to_all("ping", self.ping)
+
+    async def _tell_conditions(self) -> None:
+        while True:
+            await self._conditions_changed.wait()
+            self._conditions_changed.clear()
+            await self._tell_everybody(messages.system_degraded(self._conditions.current()))
+
+    async def _tell_everybody(self, frame: Frame) -> None:
+        await self._put_to_all(frame.type, lambda _: frame)
+
+    async def _put_to_all(self, key: str, frame_of: Callable[[UserId], Frame]) -> None:
+        for user_id in tuple(self._audiences):
+            frame = frame_of(user_id)
+            for connection in self._listeners(user_id):
+                connection.put_newest(key, frame)
+            await asyncio.sleep(0)  # ten thousand sockets at a stretch would be felt
 
     async def _check_writers(self) -> None:
         while True:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from jobs import clock, views
+from jobs import clock, conditions, views
+from jobs.conditions import Degradation
 from jobs.events import JobEvent, JobProgress
 from jobs.ids import EventId
 from jobs.model import JSON, Caller
@@ -100,6 +102,12 @@ def job_progress(progress: JobProgress) -> Frame:
 def ping(newest_id: EventId | None) -> Frame:
     """Show that the line is alive, and what the newest event is, so that a client sees a gap."""
     return _frame("ping", clock.now_milliseconds(), data={"newestId": newest_id})
+
+
+def system_degraded(degradations: Iterable[Degradation]) -> Frame:
+    """Tell everybody what is wrong with the service; nothing in it says that all is well again."""
+    parts: list[JSON] = [conditions.view(degradation) for degradation in degradations]
+    return _frame("system.degraded", clock.now_milliseconds(), data={"parts": parts})
 
 
 def error(code: str, message: str) -> Frame:

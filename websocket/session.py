@@ -66,6 +66,9 @@ async def _recover(connection: Connection, user_id: UserId, hub: Hub) -> None:
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Your jobs cannot be read just now") from error
     await connection.write(frame)
+    degraded = hub.degraded()
+    if degraded is not None:
+        await connection.write(degraded)
 
 
 async def _answer(connection: Connection, user_id: UserId, hub: Hub) -> None:
