@@ -84,6 +84,10 @@ def test_a_job_whose_lease_ran_out_is_claimed() -> None:
         moves.completed("me", OUTPUT, 2_000),
         moves.failed(FAILURE, 2_000, owner="me", keeps_charge=False),
         moves.released("me", 2_000),
+        moves.canceled_if(lambda _: True, 2_000),
+        moves.lost(FAILURE, 20_000, patience_milliseconds=0),
+        moves.sent_again(2_000),
+        moves.admitted(16),
     ],
 )
 def test_a_terminal_job_never_moves(move: moves.Move) -> None:
@@ -134,3 +138,178 @@ def test_rejected_content_keeps_its_charge() -> None:
 
     assert transition.after.charge == Charge.CHARGED
     assert (transition.taken_delta, transition.charged_delta) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("job", "crashes"),
+    [
+        (PENDING, 0),
+        (QUEUED, 0),
+        (replace(HELD, lease_until=1), 1),
+        (replace(HELD, lease_until=1, crashes=1), 2),
+        (replace(QUEUED, crashes=1), 1),
+    ],
+)
+def test_a_claim_counts_the_worker_that_vanished_before_it(job: Job, crashes: int) -> None:
+    """A worker that gave the job up said so; one that still stands in it has vanished."""
+    assert crashes == moves.claimed("you", 9_000, 2_000)(job).after.crashes
+
+
+def test_a_claim_that_is_told_again_changes_nothing() -> None:
+    """Its first attempt landed, and its answer was lost."""
+    transition = moves.claimed("me", 20_000, 3_000)(HELD)
+
+    assert (HELD, EventType.PROCESSING) == (transition.after, transition.event)
+
+
+@pytest.mark.parametrize(
+    ("job", "costs", "charge", "taken_delta", "charged_delta"),
+    [
+        (PENDING, False, Charge.RETURNED, -1, 0),
+        (QUEUED, False, Charge.RETURNED, -1, -1),
+        (HELD, False, Charge.RETURNED, -1, -1),
+        (HELD, True, Charge.CHARGED, 0, 0),
+        (replace(HELD, charge=Charge.TAKEN), True, Charge.CHARGED, 0, 1),
+        (replace(HELD, charge=Charge.TAKEN), False, Charge.RETURNED, -1, 0),
+    ],
+)
+def test_a_cancel_keeps_or_gives_back_exactly_one_unit(
+    job: Job, *, costs: bool, charge: Charge, taken_delta: int, charged_delta: int
+) -> None:
+    """Whatever had become of the unit by then."""
+    transition = moves.canceled_if(lambda _: costs, 3_000)(job)
+
+    assert (Status.CANCELED, charge) == (transition.after.status, transition.after.charge)
+    assert (taken_delta, charged_delta) == (transition.taken_delta, transition.charged_delta)
+
+
+def test_a_cancel_asks_what_it_costs_about_the_job_as_it_is() -> None:
+    """It may be made again after the job has changed."""
+    move = moves.canceled_if(lambda job: job.status is Status.PROCESSING, 3_000)
+
+    assert [Charge.RETURNED, Charge.CHARGED] == [move(job).after.charge for job in (QUEUED, HELD)]
+
+
+def test_the_worker_of_a_canceled_job_is_fenced_off() -> None:
+    """Nobody holds it any more."""
+    after = moves.canceled_if(lambda _: True, 3_000)(HELD).after
+
+    assert (None, None) == (after.owner, after.lease_until)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        moves.canceled_if(lambda _: True, 3_000),
+        moves.failed(FAILURE, 3_000, owner=None, keeps_charge=False),
+        moves.lost(FAILURE, 3_000, patience_milliseconds=0),
+    ],
+)
+@pytest.mark.parametrize(("waiting", "in_flight_delta"), [(False, -1), (True, 0)])
+def test_an_end_takes_the_job_out_of_its_users_counts(end: moves.Move, *, waiting: bool, in_flight_delta: int) -> None:
+    """A waiting job was never in flight."""
+    job = replace(PENDING if waiting else QUEUED, waiting=waiting)
+    transition = end(job)
+
+    assert (-1, in_flight_delta, 0) == (
+        transition.unfinished_delta,
+        transition.in_flight_delta,
+        transition.pictures_delta,
+    )
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        moves.queued(3_000),
+        moves.released("me", 3_000),
+        moves.claimed("you", 20_000, 9_500),
+        moves.taken_from_the_dead(9_500, patience_milliseconds=500),
+        moves.sent_again(3_000),
+    ],
+)
+def test_a_job_that_goes_on_stays_in_its_users_counts(move: moves.Move) -> None:
+    """Handed back, taken over, brought back or sent again, it is as unfinished as before."""
+    transition = move(replace(HELD, charge=Charge.TAKEN))
+
+    assert (0, 0, 0) == (transition.unfinished_delta, transition.in_flight_delta, transition.pictures_delta)
+
+
+def test_a_job_is_taken_from_the_dead_when_patience_is_over() -> None:
+    """It waits again, one crash older, sent at that time."""
+    move = moves.taken_from_the_dead(9_500, patience_milliseconds=500)
+    transition = move(HELD)
+    after = transition.after
+
+    assert (Status.QUEUED, 1, 9_500, 4) == (after.status, after.crashes, after.sent_at, after.version)
+    assert (None, None, None) == (after.owner, after.lease_until, after.started_at)
+    assert (EventType.RETRYING, True) == (transition.event, transition.lease_unchanged)
+
+
+@pytest.mark.parametrize("job", [PENDING, QUEUED, HELD, COMPLETED])
+def test_only_a_job_whose_lease_is_long_over_is_taken_from_the_dead(job: Job) -> None:
+    """The queue has its own time to bring it back; and a job without a worker has no dead one."""
+    with pytest.raises(LostClaim):
+        moves.taken_from_the_dead(9_499, patience_milliseconds=500)(job)
+
+
+def test_a_lost_job_gives_its_unit_back_and_says_why() -> None:
+    """It failed, and not by its owner's doing."""
+    transition = moves.lost(FAILURE, 9_500, patience_milliseconds=500)(replace(HELD, crashes=2))
+
+    assert (Status.FAILED, FAILURE, Charge.RETURNED) == (
+        transition.after.status,
+        transition.after.failure,
+        transition.after.charge,
+    )
+    assert (-1, -1) == (transition.taken_delta, transition.charged_delta)
+    assert transition.lease_unchanged
+
+
+def test_a_job_whose_lease_may_still_be_renewed_is_not_lost() -> None:
+    """Patience has half a second left."""
+    with pytest.raises(LostClaim):
+        moves.lost(FAILURE, 9_499, patience_milliseconds=500)(HELD)
+
+
+def test_a_second_message_changes_nothing_visible() -> None:
+    """Only when it was sent is noted."""
+    transition = moves.sent_again(3_000)(QUEUED)
+
+    assert (replace(QUEUED, sent_at=3_000), None) == (transition.after, transition.event)
+
+
+def test_a_waiting_job_is_admitted_while_there_is_room() -> None:
+    """The write itself counts, so that two at once cannot both take the last place."""
+    transition = moves.admitted(16)(replace(PENDING, waiting=True))
+
+    assert (PENDING, None) == (transition.after, transition.event)
+    assert (1, 16, 0) == (transition.in_flight_delta, transition.most_in_flight, transition.unfinished_delta)
+
+
+def test_only_a_waiting_job_is_admitted() -> None:
+    """Another process was faster, or its owner."""
+    with pytest.raises(LostClaim):
+        moves.admitted(16)(PENDING)
+    with pytest.raises(JobEnded):
+        moves.admitted(16)(replace(COMPLETED, waiting=True))
+
+
+@pytest.mark.parametrize(("charge", "delta"), [(Charge.RETURNED, 1), (Charge.CHARGED, 0)])
+def test_a_failed_job_that_is_brought_back_is_charged_once(charge: Charge, delta: int) -> None:
+    """Only what had been given back is taken again."""
+    failed = replace(COMPLETED, status=Status.FAILED, charge=charge, failure=FAILURE, attempt=3, crashes=2)
+    transition = moves.brought_back(9_000)(failed)
+    after = transition.after
+
+    assert (Status.QUEUED, Charge.CHARGED, None) == (after.status, after.charge, after.failure)
+    assert (0, 0, 9_000, 5) == (after.attempt, after.crashes, after.sent_at, after.version)
+    assert (delta, delta) == (transition.taken_delta, transition.charged_delta)
+    assert (1, 1) == (transition.unfinished_delta, transition.in_flight_delta)
+
+
+@pytest.mark.parametrize("job", [PENDING, QUEUED, HELD, COMPLETED, replace(COMPLETED, status=Status.CANCELED)])
+def test_only_a_failed_job_is_brought_back(job: Job) -> None:
+    """Everything else is under way, or final."""
+    with pytest.raises(LostClaim):
+        moves.brought_back(9_000)(job)

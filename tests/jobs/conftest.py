@@ -1,0 +1,43 @@
+"""The ground floor's fixtures."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Mapping
+
+import pytest
+
+from jobs.aws import AWSConfig, Clients, open_clients
+from jobs.events import InProcessBus
+from jobs.job_table import JobTable, Tables
+from jobs.work_queue import WorkQueue
+from tests.jobs.ground import Ground, open_ground
+
+
+@pytest.fixture
+def bus() -> InProcessBus:
+    """Make a bus."""
+    return InProcessBus()
+
+
+@pytest.fixture
+def table(clients: Clients, tables: Tables, bus: InProcessBus) -> JobTable:
+    """Open the table."""
+    return JobTable(clients.dynamodb, tables, bus)
+
+
+@pytest.fixture
+async def ground(clients: Clients, tables: Tables, cloud_environment: Mapping[str, str]) -> Ground:
+    """Open the ground floor."""
+    return await open_ground(clients, tables, cloud_environment)
+
+
+@pytest.fixture
+async def unreachable_queue() -> AsyncIterator[WorkQueue]:
+    """Point a queue at a port where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        config = AWSConfig(region="us-east-1", endpoint_url=url, access_key_id="nobody", secret_access_key="nothing")
+        async with open_clients(config) as clients:
+            yield WorkQueue(clients.sqs, clients.receiver, url=f"{url}/000000000000/jobs", visibility_seconds=20)
