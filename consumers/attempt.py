@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -183,10 +184,21 @@ class Attempt:
         return report
 
     async def _complete(self, job: Job, output: Output) -> None:
-        await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
+        try:
+            await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
+        except JobEnded:
+            await self._discard(job, output)
+            raise
         self._acknowledge()
         self._count(job, "completed")
         logger.info("A job is completed", extra=self._log_extra("job_completed"))
+
+    async def _discard(self, job: Job, output: Output) -> None:
+        """Take away a result that came too late: the job was canceled or deleted while it was stored."""
+        with contextlib.suppress(JobNotFound):
+            if (await self._workshop.table.get(job.job_id)).output is not None:
+                return  # another worker's, under the same key
+        await self._workshop.files.delete(output.url)
 
     async def _settle_failed_call(self, job: Job, error: CallFailed) -> None:
         """Do what the class of the failure says."""

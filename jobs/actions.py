@@ -47,13 +47,20 @@ class Actions:
         }
 
     def bury(self, job: Job, now: int) -> Action:
-        """Put a tombstone in the place of a job."""
+        """Put a tombstone in the place of a job that is still as it was read, or of an older tombstone."""
         tombstone = {
             "jobId": job.job_id,
             "deletedBy": job.user_id,
             "expiresAt": now // 1000 + TOMBSTONE_LIFE_DAYS * clock.DAY_SECONDS,
         }
-        return {"Put": {"TableName": self._tables.jobs, "Item": tombstone}}
+        return {
+            "Put": {
+                "TableName": self._tables.jobs,
+                "Item": tombstone,
+                "ConditionExpression": "version = :version OR attribute_exists(deletedBy)",
+                "ExpressionAttributeValues": {":version": job.version},
+            }
+        }
 
     def log(self, event: JobEvent) -> Action:
         """Add an event to its owner's log."""
@@ -63,7 +70,7 @@ class Actions:
         """Change what differs, if nobody else has changed what the move has seen."""
         before, after = items.to_item(transition.before), items.to_item(transition.after)
         after["writeId"] = write_id
-        unchanged = ["version", "charge"] + (["lease"] if transition.lease_unchanged else [])
+        unchanged = ["version", "charge", "waiting", "sentAt"] + (["lease"] if transition.lease_unchanged else [])
         return {"Update": {"TableName": self._tables.jobs, **difference(before, after, unchanged)}}
 
     def take_unit(self, job: Job, daily_limit: int) -> Action:

@@ -48,8 +48,8 @@ class Admission:
         """Admit this user's waiting jobs from now on. Bounded by the users who have some."""
         if user_id not in self._watched:
             self._watched[user_id] = self._bus.subscribe(user_id, self._note)
-            # A job may have ended between the count and this moment.
-            self._note_due(user_id)
+        # A job may have ended between the count and this moment; and whoever is just found to have nothing waiting now has.
+        self._note_due(user_id)
 
     def _note(self, notice: Notice) -> None:
         if isinstance(notice, JobEvent) and notice.job.terminal:
@@ -69,7 +69,7 @@ class Admission:
 
     async def _admit(self, user_id: UserId) -> None:
         try:
-            if not await self._submission.admit(user_id):
+            if not await self._submission.admit(user_id) and user_id not in self._due:
                 self._forget(user_id)
         except CloudUnavailable:
             logger.warning("Waiting jobs could not be sent", extra={"action": "admit_later", "user_id": user_id})

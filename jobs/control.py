@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from jobs import clock, moves
-from jobs.errors import JobEnded, JobNotEnded, UploadNotFound
+from jobs.errors import CloudUnavailable, JobEnded, JobNotEnded, LostClaim, UploadNotFound
 from jobs.events import InProcessBus, Stage
 from jobs.files import Files
 from jobs.job_table import IdempotencyKey, JobTable
 from jobs.model import Charge, Job, Status
 from jobs.submission import Request, Submission, Submitted
+
+_TRIES: Final = 3
 
 
 class CancelOutcome(StrEnum):
@@ -80,12 +83,22 @@ class Control:
         return await self._submission.submit(request, key)
 
     async def delete(self, job: Job) -> None:
-        """Cancel the job if it has not ended, then take it and its result away; the upload goes with its own retention."""
-        if not job.terminal:
-            job = (await self.cancel(job)).job
-        if job.output is not None:
-            await self._files.delete(job.output.url)
-        await self._table.delete(job)
+        """Cancel the job if it has not ended, then take it and its result away; the upload goes with its own retention.
+
+        Raises JobNotFound when it is gone already.
+        """
+        for _ in range(_TRIES):
+            if not job.terminal:
+                job = (await self.cancel(job)).job
+            if job.output is not None:
+                await self._files.delete(job.output.url)
+            try:
+                await self._table.delete(job)
+            except LostClaim:
+                job = await self._table.get(job.job_id)  # an operator has brought it back meanwhile
+            else:
+                return
+        raise CloudUnavailable
 
     async def _check_input(self, job: Job, key: IdempotencyKey | None) -> None:
         if job.input_url is None:

@@ -23,6 +23,7 @@ sentence. Whether a retry can help is a class, never a string test::
     │   └── CloudUnavailable
     ├── QueueRefused
     └── LostClaim                  the job is not ours to change
+        ├── UserIsFull
         └── JobEnded
 """
 
@@ -177,6 +178,12 @@ class LostClaim(DarkroomError):
     """Another worker has the job."""
 
     code = "lost_claim"
+
+
+class UserIsFull(LostClaim):
+    """The user has as many jobs in flight as one user may."""
+
+    code = "user_is_full"
 
 
 class JobEnded(LostClaim):

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +25,7 @@ from jobs.errors import (
     LostClaim,
     QuotaExceeded,
     TooManyJobs,
+    UserIsFull,
 )
 from jobs.events import EventType, InProcessBus, JobEvent
 from jobs.ids import EventId, EventIds, JobId, UserId
@@ -61,8 +62,14 @@ class _Conflict(Exception):
         self.write_id = write_id
 
 
-class _UserIsFull(LostClaim):
-    """The user has as many jobs in flight as one may."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """A row of the index of unfinished jobs: enough to decide whether to look at the job itself."""
+
+    job_id: JobId
+    user_id: UserId
+    waiting: bool
+    sent_at: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +109,11 @@ class JobTable:
         Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may; or the job that an
         earlier request with the same key made. Raises QuotaExceeded, TooManyJobs, KeyReused.
         """
+        if limits.daily < 1:
+            raise QuotaExceeded(limits.daily)
         try:
             return await self._create(job, limits, key)
-        except _UserIsFull:
+        except UserIsFull:
             return await self._create(replace(job, waiting=True), limits, key)
 
     async def _create(self, job: Job, limits: Limits, key: IdempotencyKey | None) -> Job:
@@ -135,7 +144,7 @@ class JobTable:
         if quota is not None:
             raise QuotaExceeded(limits.daily) from error
         if user is not None:
-            raise _UserIsFull from error
+            raise UserIsFull from error
         raise error
 
     async def is_claimed(self, user_id: UserId, key: IdempotencyKey) -> bool:
@@ -174,7 +183,7 @@ class JobTable:
         return True
 
     async def delete(self, job: Job) -> None:
-        """Put a tombstone in the place of an ended job, and tell its owner. Doing it twice is the same as once."""
+        """Put a tombstone in the place of an ended job, and tell its owner. Raises LostClaim when it is not as it was."""
         now = clock.now_milliseconds()
         event = JobEvent(
             event_id=self._event_ids.next(),
@@ -182,31 +191,51 @@ class JobTable:
             at=now,
             job=replace(job, version=job.version + 1, updated_at=now),
         )
-        await aws.retrying(lambda: self._transact([self._actions.bury(job, now), self._actions.log(event)]))
+        try:
+            await aws.retrying(lambda: self._transact([self._actions.bury(job, now), self._actions.log(event)]))
+        except ClientError as error:
+            if "ConditionalCheckFailed" in cancellation_codes(error):
+                raise LostClaim from error
+            raise
         self._bus.publish(event)
 
     async def waiting(self, user_id: UserId, limit: int) -> list[Job]:
         """Read the user's stored but unsent jobs, oldest first."""
-        return await self._read_index("WaitingIndex", "waitingUser = :key", {":key": user_id}, limit)
-
-    async def unfinished_before(self, status: Status, shard: int, updated_before: int, limit: int) -> list[Job]:
-        """Read unfinished jobs of one status and shard that nothing has changed since then, oldest first."""
-        values = {":key": items.status_shard(status, shard), ":before": clock.iso(updated_before)}
-        return await self._read_index("StatusIndex", "statusShard = :key AND updatedAt < :before", values, limit)
-
-    async def _read_index(self, index: str, condition: str, values: dict[str, Any], limit: int) -> list[Job]:
-        response = await aws.retrying(
-            lambda: self._client.query(
-                TableName=self._tables.jobs,
-                IndexName=index,
-                KeyConditionExpression=condition,
-                ExpressionAttributeValues=values,
-                Limit=limit,
-            )
-        )
-        # The index holds keys alone and lags behind: what is decided is decided on the job itself.
+        query = {
+            "TableName": self._tables.jobs,
+            "IndexName": "WaitingIndex",
+            "KeyConditionExpression": "waitingUser = :user",
+            "ExpressionAttributeValues": {":user": user_id},
+            "Limit": limit,
+        }
+        response = await aws.retrying(lambda: self._client.query(**cast(Any, query)))
+        # The index lags behind: what is decided is decided on the job itself.
         jobs = [await self._get_or_none(JobId(str(item["jobId"]))) for item in response["Items"]]
-        return [job for job in jobs if job is not None]
+        return [job for job in jobs if job is not None and job.waiting]
+
+    async def unfinished_before(self, status: Status, shard: int, updated_before: int) -> AsyncIterator[Unfinished]:
+        """Walk through the unfinished jobs of one status and shard that nothing has changed since then, oldest first."""
+        query: dict[str, Any] = {
+            "TableName": self._tables.jobs,
+            "IndexName": "StatusIndex",
+            "KeyConditionExpression": "statusShard = :key AND updatedAt < :before",
+            "ExpressionAttributeValues": {
+                ":key": items.status_shard(status, shard),
+                ":before": clock.iso(updated_before),
+            },
+        }
+        while True:
+            response = await aws.retrying(lambda: self._client.query(**query))
+            for item in cast(Any, response["Items"]):
+                yield Unfinished(
+                    job_id=JobId(item["jobId"]),
+                    user_id=UserId(item["userId"]),
+                    waiting=item.get("waiting", False),
+                    sent_at=int(item["sentAt"]) if "sentAt" in item else None,
+                )
+            if "LastEvaluatedKey" not in response:
+                return
+            query["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
     async def _get_or_none(self, job_id: JobId) -> Job | None:
         try:
@@ -350,7 +379,7 @@ def _conflict_of(error: ClientError) -> Exception | None:
     failed = failed_conditions(error)
     job = failed[0] if failed else None
     if job is None:
-        return _UserIsFull() if any(item is not None for item in failed) else None
+        return UserIsFull() if any(item is not None for item in failed) else None
     if "userId" not in job:
         return JobEnded()  # deleted meanwhile
     return _Conflict(items.from_item(job), job.get("writeId"))

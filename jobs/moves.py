@@ -139,13 +139,13 @@ def taken_from_the_dead(now: int, *, patience_milliseconds: int) -> Move:
     return move
 
 
-def lost(failure: Failure, now: int, *, patience_milliseconds: int) -> Move:
-    """A job that took its worker with it once too often fails."""
+def lost(status: Status, failure: Failure, now: int, *, patience_milliseconds: int) -> Move:
+    """A job that stands in this status with nobody left to move it fails."""
 
     def move(job: Job) -> Transition:
         if job.terminal:
             raise JobEnded
-        if (job.lease_until or 0) + patience_milliseconds > now:
+        if job.status is not status or (job.lease_until or 0) + patience_milliseconds > now:
             raise LostClaim
         after = replace(_ended(job, Status.FAILED, now), failure=failure)
         return _giving_back(replace(_ending(job, after, EventType.FAILED), lease_unchanged=True))

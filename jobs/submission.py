@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from jobs import clock, moves
-from jobs.errors import CloudUnavailable, LostClaim, QueueRefused
+from jobs.errors import CloudUnavailable, LostClaim, QueueRefused, UserIsFull
 from jobs.ids import JobId, UserId, new_job_id
 from jobs.job_table import IdempotencyKey, JobTable, Limits
 from jobs.model import Charge, Failure, Job, Status
@@ -69,8 +69,10 @@ class Submission:
         for job in waiting:
             try:
                 admitted = await self._table.apply(job, moves.admitted(self._limits.in_flight))
+            except UserIsFull:
+                break
             except LostClaim:
-                continue  # no room, or another task was faster
+                continue  # another task was faster
             await self.send_again(admitted)
         return bool(waiting)
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobs import clock, moves
-from jobs.errors import CloudUnavailable, LostClaim, MessageLost, PermanentError, WorkerLost
+from jobs.errors import CloudUnavailable, JobNotFound, LostClaim, MessageLost, PermanentError, WorkerLost
+from jobs.ids import JobId, UserId
 from jobs.items import STATUS_SHARDS
 from jobs.job_table import JobTable
 from jobs.model import Failure, Job, Status
@@ -18,7 +19,7 @@ from jobs.submission import Submission
 logger = logging.getLogger(__name__)
 
 MAX_CRASHES: Final = 3
-_BATCH: Final = 50
+_MAX_REFUSALS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Sweeper:
         self._table = table
         self._submission = submission
         self._times = times
+        self._refusals = 0
         self._task: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -62,7 +64,9 @@ class Sweeper:
             await asyncio.wait([self._task])
 
     async def sweep(self) -> None:
-        """Look through all unfinished jobs once. Raises CloudUnavailable."""
+        """Look through all unfinished jobs once. Raises CloudUnavailable when some could not be mended, after a few at once."""
+        self._refusals = 0
+        users: dict[UserId, None] = {}
         for status, seconds in (
             (Status.PENDING, self._times.unsent),
             (Status.PROCESSING, self._times.lease),
@@ -70,8 +74,15 @@ class Sweeper:
         ):
             for shard in range(STATUS_SHARDS):
                 before = clock.now_milliseconds() - round(seconds * 1000)
-                for job in await self._table.unfinished_before(status, shard, before, _BATCH):
-                    await self._mend(job)
+                async for row in self._table.unfinished_before(status, shard, before):
+                    if row.waiting:
+                        users[row.user_id] = None
+                    elif status is not Status.QUEUED or self._is_due(row.sent_at):
+                        await self._mend(row.job_id)
+        for user_id in users:
+            await self._submission.admit(user_id)
+        if self._refusals:
+            raise CloudUnavailable
 
     async def _run(self) -> None:
         while True:
@@ -82,32 +93,35 @@ class Sweeper:
             except CloudUnavailable:
                 logger.warning("A sweep was cut short", extra={"action": "sweep_later"})
 
-    async def _mend(self, job: Job) -> None:
+    async def _mend(self, job_id: JobId) -> None:
         try:
+            job = await self._table.get(job_id)
             match job.status:
-                case Status.PENDING:
-                    await self._send_unsent(job)
+                case Status.PENDING if not job.waiting:
+                    await self._submission.send_again(job)
+                    logger.warning("A stored job was sent", extra=_extra("sent_unsent", job))
                 case Status.PROCESSING:
                     await self._bring_back(job)
                 case Status.QUEUED:
                     await self._send_unclaimed(job)
                 case _:
                     return  # it has ended since the index was read
-        except LostClaim:
+        except (LostClaim, JobNotFound):
             return  # somebody else was faster
+        except CloudUnavailable:
+            # One that is refused must not keep us from the others; a cloud that is gone must not be asked for each.
+            self._refusals += 1
+            if self._refusals >= _MAX_REFUSALS:
+                raise
 
-    async def _send_unsent(self, job: Job) -> None:
-        if job.waiting:
-            await self._submission.admit(job.user_id)
-            return
-        await self._submission.send_again(job)
-        logger.warning("A stored job was sent", extra=_extra("sent_unsent", job))
+    def _is_due(self, sent_at: int | None) -> bool:
+        return clock.now_milliseconds() - (sent_at or 0) > self._times.unclaimed * 1000
 
     async def _bring_back(self, job: Job) -> None:
         """Two leases after its end the queue would have delivered the job again, had it still had it."""
         now, patience = clock.now_milliseconds(), round(2 * self._times.lease * 1000)
         if job.crashes + 1 >= MAX_CRASHES:
-            move = moves.lost(_failure(WorkerLost()), now, patience_milliseconds=patience)
+            move = moves.lost(Status.PROCESSING, _failure(WorkerLost()), now, patience_milliseconds=patience)
             await self._table.apply(job, move)
             logger.error("A job took its worker with it time and again", extra=_extra("worker_lost", job))
             return
@@ -118,11 +132,13 @@ class Sweeper:
     async def _send_unclaimed(self, job: Job) -> None:
         """A message may be gone; a second one is harmless. After the queue's retention the job is told to be lost."""
         now = clock.now_milliseconds()
-        if now - job.created_at > self._times.retention * 1000:
-            await self._table.apply(job, moves.lost(_failure(MessageLost()), now, patience_milliseconds=0))
+        if now - job.updated_at > self._times.retention * 1000:
+            await self._table.apply(
+                job, moves.lost(Status.QUEUED, _failure(MessageLost()), now, patience_milliseconds=0)
+            )
             logger.error("A job's message expired", extra=_extra("message_lost", job))
             return
-        if now - (job.sent_at or job.updated_at) < self._times.unclaimed * 1000:
+        if not self._is_due(job.sent_at) or now - job.updated_at < self._times.unclaimed * 1000:
             return
         await self._submission.send_again(await self._table.apply(job, moves.sent_again(now)))
         logger.warning("A queued job was sent once more", extra=_extra("sent_again", job))

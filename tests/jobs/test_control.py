@@ -379,7 +379,7 @@ async def test_the_message_of_a_deleted_job_hurts_nobody(ground: Ground, user: U
         moves.queued(now),
         moves.sent_again(now),
         moves.brought_back(now),
-        moves.lost(FAILURE, now, patience_milliseconds=0),
+        moves.lost(Status.PROCESSING, FAILURE, now, patience_milliseconds=0),
     ):
         with pytest.raises(LostClaim):
             await ground.table.apply(job, move)

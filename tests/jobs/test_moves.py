@@ -85,7 +85,7 @@ def test_a_job_whose_lease_ran_out_is_claimed() -> None:
         moves.failed(FAILURE, 2_000, owner="me", keeps_charge=False),
         moves.released("me", 2_000),
         moves.canceled_if(lambda _: True, 2_000),
-        moves.lost(FAILURE, 20_000, patience_milliseconds=0),
+        moves.lost(Status.PROCESSING, FAILURE, 20_000, patience_milliseconds=0),
         moves.sent_again(2_000),
         moves.admitted(16),
     ],
@@ -202,7 +202,6 @@ def test_the_worker_of_a_canceled_job_is_fenced_off() -> None:
     [
         moves.canceled_if(lambda _: True, 3_000),
         moves.failed(FAILURE, 3_000, owner=None, keeps_charge=False),
-        moves.lost(FAILURE, 3_000, patience_milliseconds=0),
     ],
 )
 @pytest.mark.parametrize(("waiting", "in_flight_delta"), [(False, -1), (True, 0)])
@@ -255,7 +254,7 @@ def test_only_a_job_whose_lease_is_long_over_is_taken_from_the_dead(job: Job) ->
 
 def test_a_lost_job_gives_its_unit_back_and_says_why() -> None:
     """It failed, and not by its owner's doing."""
-    transition = moves.lost(FAILURE, 9_500, patience_milliseconds=500)(replace(HELD, crashes=2))
+    transition = moves.lost(Status.PROCESSING, FAILURE, 9_500, patience_milliseconds=500)(replace(HELD, crashes=2))
 
     assert (Status.FAILED, FAILURE, Charge.RETURNED) == (
         transition.after.status,
@@ -269,7 +268,7 @@ def test_a_lost_job_gives_its_unit_back_and_says_why() -> None:
 def test_a_job_whose_lease_may_still_be_renewed_is_not_lost() -> None:
     """Patience has half a second left."""
     with pytest.raises(LostClaim):
-        moves.lost(FAILURE, 9_499, patience_milliseconds=500)(HELD)
+        moves.lost(Status.PROCESSING, FAILURE, 9_499, patience_milliseconds=500)(HELD)
 
 
 def test_a_second_message_changes_nothing_visible() -> None:

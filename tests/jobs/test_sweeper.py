@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import clock, moves, sweeper
+from jobs import clock, moves
 from jobs.errors import CloudUnavailable, LostClaim
 from jobs.ids import JobId, UserId
 from jobs.items import STATUS_SHARDS
@@ -247,7 +247,6 @@ async def test_many_waiting_jobs_do_not_hide_one_that_was_never_sent(
     ground: Ground, user: UserId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are older, in the same part of the index, and as many as a sweep reads of it; none of them can move."""
-    monkeypatch.setattr(sweeper, "_BATCH", 3)
     full = Limits(daily=100, in_flight=1)
     others = UserId(f"{user}-with-many-jobs")
     await ground.table.create(new_job(others), full)
@@ -265,7 +264,6 @@ async def test_many_jobs_that_were_sent_again_do_not_hide_another_one(
     ground: Ground, user: UserId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A long outage of Gemini: more jobs are queued for a quarter of an hour than a sweep reads."""
-    monkeypatch.setattr(sweeper, "_BATCH", 2)
     jobs = []
     for number in range(4):
         job = replace(new_job(user, age_seconds=LONG_SECONDS - number), job_id=job_id_in_shard_zero())
