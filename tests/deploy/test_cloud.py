@@ -93,7 +93,9 @@ async def test_tables_have_their_indexes_expiry_and_recovery(cloud: Cloud, clien
     expiry = (await dynamodb.describe_time_to_live(TableName=table))["TimeToLiveDescription"]
     backups = (await dynamodb.describe_continuous_backups(TableName=table))["ContinuousBackupsDescription"]
 
-    assert {"UserIdCreatedAtIndex", "StatusIndex"} == {index["IndexName"] for index in found["GlobalSecondaryIndexes"]}
+    assert {"UserIdCreatedAtIndex", "StatusIndex", "WaitingIndex"} == {
+        index["IndexName"] for index in found["GlobalSecondaryIndexes"]
+    }
     assert (expiry["TimeToLiveStatus"], expiry["AttributeName"]) == ("ENABLED", "expiresAt")
     assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
 
