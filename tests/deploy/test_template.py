@@ -56,7 +56,7 @@ def test_the_status_index_is_sparse_and_small() -> None:
     status = next(index for index in indexes if index["IndexName"] == "StatusIndex")
 
     assert [key["AttributeName"] for key in status["KeySchema"]] == ["statusShard", "updatedAt"]
-    assert status["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+    assert status["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["userId", "waiting", "sentAt"]}
 
 
 def test_buckets_are_private_and_refuse_plain_http() -> None:
