@@ -19,7 +19,15 @@ from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines, Report, Work
 from jobs import clock, moves
-from jobs.errors import DarkroomError, JobEnded, JobNotFound, LostClaim, PermanentError, TransientError
+from jobs.errors import (
+    CloudUnavailable,
+    DarkroomError,
+    JobEnded,
+    JobNotFound,
+    LostClaim,
+    PermanentError,
+    TransientError,
+)
 from jobs.events import InProcessBus, JobEvent, JobProgress, Notice, Stage
 from jobs.files import Files
 from jobs.ids import JobId, UserId
@@ -44,7 +52,8 @@ class GivenUp(Exception):
 class Workshop:
     """What every attempt works with.
 
-    ``retry_seconds``: how long a job waits after its first and second failed receive. ``deadline_seconds``: the longest work.
+    ``retry_seconds``: how long a job waits after its first and second failed receive; ``unclaimed_seconds``: when the table did
+    not answer. ``deadline_seconds``: the longest work.
     """
 
     table: JobTable
@@ -58,6 +67,7 @@ class Workshop:
     acknowledger: Acknowledger
     meters: PoolMetrics
     retry_seconds: tuple[int, int] = (2, 10)
+    unclaimed_seconds: int = 10
     deadline_seconds: float = 900
 
 
@@ -81,7 +91,8 @@ class Attempt:
                 await self._workshop.queue.set_aside(self._delivery)
                 return
             job = await self._claim(job_id)
-            await self._work(job)
+            if job is not None:
+                await self._work(job)
         except (JobEnded, JobNotFound):
             self._acknowledge()  # over, canceled, or deleted
         except LostClaim:
@@ -111,12 +122,19 @@ class Attempt:
         if isinstance(notice, JobEvent) and job.job_id == self._delivery.job_id and job.terminal:
             self._stop(JobEnded)  # canceled by its owner, or by whoever knows better
 
-    async def _claim(self, job_id: JobId) -> Job:
-        job = await self._workshop.table.get(job_id)
-        self._user_id = job.user_id
-        now = clock.now_milliseconds()
-        lease_until = self._delivery.received_at + self._workshop.queue.lease_milliseconds
-        return await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
+    async def _claim(self, job_id: JobId) -> Job | None:
+        """Take the job; returns None when the table does not answer: a copy of the message then comes later, no receive burnt."""
+        try:
+            job = await self._workshop.table.get(job_id)
+            self._user_id = job.user_id
+            now = clock.now_milliseconds()
+            lease_until = self._delivery.received_at + self._workshop.queue.lease_milliseconds
+            return await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
+        except CloudUnavailable:
+            logger.warning("A job could not be claimed", exc_info=True, extra=self._log_extra("claim_put_off"))
+            await self._workshop.queue.put_off(self._delivery, self._workshop.unclaimed_seconds)
+            self._acknowledge()
+            return None
 
     async def _work(self, job: Job) -> None:
         started = time.monotonic()

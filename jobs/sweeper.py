@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,13 +42,17 @@ class SweepTimes:
 class Sweeper:
     """Looks through the unfinished jobs every half minute. Any number of processes may sweep: every step is a move.
 
+    ``watch`` is told of users whose jobs still wait, so that the ends of their jobs are followed from now on.
     ``failed`` is done when it died by itself: the process must stop then.
     """
 
-    def __init__(self, table: JobTable, submission: Submission, times: SweepTimes) -> None:
+    def __init__(
+        self, table: JobTable, submission: Submission, times: SweepTimes, watch: Callable[[UserId], None]
+    ) -> None:
         self._table = table
         self._submission = submission
         self._times = times
+        self._watch = watch
         self._refusals = 0
         self._task: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -80,7 +85,8 @@ class Sweeper:
                     elif status is not Status.QUEUED or self._is_due(row.sent_at):
                         await self._mend(row.job_id)
         for user_id in users:
-            await self._submission.admit(user_id)
+            if await self._submission.admit(user_id):
+                self._watch(user_id)
         if self._refusals:
             raise CloudUnavailable
 

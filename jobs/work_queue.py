@@ -64,6 +64,11 @@ class WorkQueue:
         # The group makes the standard queue a fair one: a user with many jobs delays only that user.
         await self._send(self._url, body, group=job.user_id, delay_seconds=delay_seconds)
 
+    async def put_off(self, delivery: Delivery, delay_seconds: int) -> None:
+        """Send a copy of a message of ours, to be seen after the delay; the original is then the caller's to delete."""
+        user_id = str(json.loads(delivery.body).get("userId", delivery.job_id))
+        await self._send(self._url, delivery.body, group=user_id, delay_seconds=delay_seconds)
+
     async def set_aside(self, delivery: Delivery) -> None:
         """Move a message that is not ours to the dead letters; without such a queue it gets there by being received."""
         if self._dead_letters_url is not None:

@@ -225,7 +225,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             spending=spending,
             hub=hub,
             admission=admission,
-            sweeper=Sweeper(table, submission, settings.sweep_times()),
+            sweeper=Sweeper(table, submission, settings.sweep_times(), admission.watch),
             readiness=readiness,
             registry=ground.registry,
         )

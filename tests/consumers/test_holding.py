@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
 from consumers.failures import FailureClass
 from consumers.gate_state import NotNow
 from jobs import clock, moves
-from jobs.aws import Clients
+from jobs.aws import ATTEMPTS, Clients
 from jobs.control import CancelOutcome, Control
 from jobs.events import JobProgress, Stage
 from jobs.ids import UserId
-from jobs.job_table import Tables
+from jobs.job_table import JobTable, Tables
 from jobs.model import Status
+from tests.aws_faults import Refuses
 from tests.consumers.house import House, Story, open_house
 
 
@@ -147,3 +150,18 @@ async def test_a_gate_that_will_not_open_in_time_says_so_at_once(house: House) -
             raise AssertionError
 
     assert caught.value.retry_after_seconds > 20
+
+
+async def test_a_table_that_refuses_claims_burns_no_receive(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """Five claims in a row are refused, more than a message has receives; the job is done at the first that lands."""
+    refusing = JobTable(cast(Any, Refuses(house.clients.dynamodb, 5 * ATTEMPTS)), house.tables, house.bus)
+    workshop = replace(house.workshop, table=refusing, unclaimed_seconds=0)
+    await house.submit(user, photo)
+    async with replace(house, workshop=workshop).pool():
+        done = await story.until("job.completed")
+
+    assert 1 == done.attempt
+    assert 0 == await house.messages(house.dead_letters_url)
+    assert (1, 1) == await house.usage(user)

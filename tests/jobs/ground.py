@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
@@ -55,9 +55,14 @@ class Ground:
         """Do what an owner may do."""
         return Control(self.table, self.files, self.submission(), self.bus)
 
-    def sweeper(self, times: SweepTimes | None = None, limits: Limits = PLENTY) -> Sweeper:
+    def sweeper(
+        self,
+        times: SweepTimes | None = None,
+        limits: Limits = PLENTY,
+        watch: Callable[[UserId], None] = lambda _: None,
+    ) -> Sweeper:
         """Make a sweeper that waits to be told."""
-        return Sweeper(self.table, self.submission(limits), times or SweepTimes())
+        return Sweeper(self.table, self.submission(limits), times or SweepTimes(), watch)
 
     async def upload(self, user: UserId) -> str:
         """Put a file where a browser would have put it."""

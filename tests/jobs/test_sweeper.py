@@ -275,6 +275,17 @@ async def test_many_jobs_that_were_sent_again_do_not_hide_another_one(
     assert sorted(job.job_id for job in jobs) == sorted(await ground.messages())
 
 
+async def test_a_user_whose_jobs_still_wait_is_watched_from_now_on(ground: Ground, user: UserId) -> None:
+    """After a restart nobody else would send the rest at the end of each job; a user with nothing left is let go."""
+    limits = Limits(daily=10, in_flight=1)
+    for _ in range(3):
+        await ground.submission(limits).submit(request_of(user))
+    watched: list[UserId] = []
+    await ground.sweeper(SweepTimes(unsent=0), limits, watched.append).sweep()
+
+    assert [user] == watched
+
+
 async def test_a_deleted_job_is_not_swept(ground: Ground, user: UserId) -> None:
     """Neither while its entry in the index lags behind nor later."""
     job = await abandoned(ground, user)

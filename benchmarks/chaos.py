@@ -1,0 +1,349 @@
+"""The chaos run: jobs of several users while the service is killed -9 time and again and its clouds fail, then the books.
+
+python -m benchmarks.chaos [--jobs 1000] [--seconds 120] [--users 20] [--lease 4] [--kill-every 12]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import uvloop
+
+from benchmarks.stage import ROOT
+from jobs.ids import JobId, UserId
+from jobs.model import Status
+from tests.chaos.audit import Audit, audit
+from tests.chaos.stage import Service, Stage, chaos_stage
+from tests.faults.messages import Request
+from tests.person import Person
+
+GEMINI_SECONDS: Final = 2.0
+GEMINI_ERRORS: Final = 0.05
+REFUSED_SHARE: Final = 0.02
+DUPLICATED_SHARE: Final = 0.1
+CUT_SECONDS: Final = 10.0
+THROTTLE_SECONDS: Final = 3.0
+RETRY_AFTER_SECONDS: Final = 2
+GAP_LEASES: Final = 3
+"""So long the service stays dead: leases and visibility have run out by then, and others could have taken its work."""
+SETTLE_SECONDS: Final = 300
+"""What the jobs may take to end once nothing goes wrong any more."""
+SHOWN_FAULTS: Final = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Kill:
+    """One death; ``in_hand`` are the jobs that were being worked on, the times are monotonic seconds."""
+
+    in_hand: set[JobId]
+    ready_at: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Seconds from the restarted service's readiness to its first end of a job, and until all that was in hand had ended."""
+
+    in_hand: int
+    first_seconds: float
+    all_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run came to."""
+
+    accepted: frozenset[JobId]
+    books: Audit
+    gemini: dict[str, Any]
+    recoveries: tuple[Recovery, ...]
+    submit_tries: int
+    seconds: float
+
+    @property
+    def zeros(self) -> dict[str, int]:
+        """What must not have happened, and how often it did."""
+        books = self.books
+        return {
+            "lost": len(books.lost(self.accepted)),
+            "made twice for one key": len(self._strays()),
+            "run twice to completion": len(books.completed_twice),
+            "wrong charges": len(books.wrong_charges + books.wrong_totals),
+            "events missing from the log": len(books.missing_events),
+            "wrong events": len(books.wrong_events),
+            "results missing": len(books.missing_results),
+        }
+
+    def _strays(self) -> set[JobId]:
+        """Find the jobs nobody was promised. One that the queue refused is told by its 500, and frees its key."""
+        jobs = self.books.jobs.items()
+        refused = {job_id for job_id, job in jobs if job.failure is not None and job.failure.code == "queue_refused"}
+        return self.books.jobs.keys() - self.accepted - refused
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Give the table's rows."""
+        books = self.books
+        yield "accepted", str(len(self.accepted))
+        yield "completed", str(books.completed)
+        for code, number in sorted(books.failed_by_code.items()):
+            yield f"failed `{code}`", str(number)
+        for name, number in self.zeros.items():
+            yield f"{name} (must be 0)", str(number)
+        yield "Gemini calls a job", f"{self.gemini['calls'] / max(1, books.accepted):.2f}"
+        yield "most Gemini calls for one job", str(self.gemini["mostCallsPerPrompt"])
+        yield "most tries of one job", str(max((job.attempt for job in books.jobs.values()), default=0))
+        yield "requests sent for each job accepted", f"{self.submit_tries / max(1, len(self.accepted)):.2f}"
+        for number, recovery in enumerate(self.recoveries, 1):
+            yield (
+                f"kill {number}: {recovery.in_hand} jobs in hand",
+                f"first end {recovery.first_seconds:.1f} s after the restart, all {recovery.all_seconds:.1f} s",
+            )
+        yield "wall time", f"{self.seconds:.0f} s"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Run:
+    """A run under way. ``service`` is the one that was started last; ``ended`` is when each job's end was written."""
+
+    stage: Stage
+    options: argparse.Namespace
+    service: Service
+    accepted: set[JobId] = field(default_factory=set)
+    ended: dict[JobId, float] = field(default_factory=dict)
+    kills: list[Kill] = field(default_factory=list)
+    submit_tries: int = 0
+
+    def watch_ends(self) -> None:
+        """Note when the service writes the end of a job."""
+        self.stage.aws.when(self._note_end)
+
+    def _note_end(self, request: Request) -> bool:
+        if request.action == "TransactWriteItems" and (request.says('"job.completed"') or request.says('"job.failed"')):
+            job = json.loads(request.body)["TransactItems"][0]["Update"]["Key"]["jobId"]["S"]
+            self.ended[JobId(job)] = time.monotonic()
+        return False  # only a look: the request is for the other rules
+
+    async def play(self) -> set[UserId]:
+        """Submit all jobs over the time while everything goes wrong, let what is left come to its end; return whose they are."""
+        # Whoever has signed in and uploaded before the trouble begins only submits during it.
+        users = [User(self, number) for number in range(self.options.users)]
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=15)
+        ) as session:
+            await asyncio.gather(*(user.prepare(session) for user in users))
+            await self.stage.reset_simulator_stats()
+            async with asyncio.TaskGroup() as group:
+                for user in users:
+                    group.create_task(user.submit_all(session))
+                await self._make_trouble(time.monotonic() + self.options.seconds)
+        await self._settle()
+        return {user.user_id for user in users}
+
+    async def _make_trouble(self, until: float) -> None:
+        """Live through one life of the service after the other; a life is cut short only by its kill, not by the time."""
+        for life in itertools.count():
+            await self._live(has_cut=life == 0)
+            await self._die()
+            if time.monotonic() > until:
+                return
+
+    async def _live(self, *, has_cut: bool) -> None:
+        """Work for a while, be throttled, work, in one life be cut off from AWS, and work on."""
+        third = self.options.kill_every / 3
+        await asyncio.sleep(third)
+        await self._throttle(min(THROTTLE_SECONDS, third))
+        await asyncio.sleep(third)
+        if has_cut:
+            await self.stage.aws.down()
+            await asyncio.sleep(CUT_SECONDS)
+            await self.stage.aws.up()
+        await asyncio.sleep(third)
+
+    async def _throttle(self, seconds: float) -> None:
+        retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{RETRY_AFTER_SECONDS}s"}
+        error = {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED", "details": [retry]}
+        body = json.dumps({"error": error}).encode()
+        rule = self.stage.gemini.when(calls_gemini).status(429, body, content_type="application/json")
+        await asyncio.sleep(seconds)
+        rule.lift()
+
+    async def _die(self) -> None:
+        """Kill the service, leave it dead for longer than its leases live, and start the next one."""
+        await self.stage.kill(self.service)
+        unfinished = await self._unfinished()
+        kill = Kill(in_hand={job_id for job_id, shard in unfinished.items() if shard.startswith(Status.PROCESSING)})
+        self.kills.append(kill)
+        await asyncio.sleep(GAP_LEASES * self.options.lease)
+        self.service = await self.stage.start_service(service_settings(self.options))
+        kill.ready_at = time.monotonic()
+
+    async def _unfinished(self) -> dict[JobId, str]:
+        """Read which jobs have not ended, and which shard each is in: only they have one, named for their status."""
+        pages = self.stage.clients.dynamodb.get_paginator("scan").paginate(
+            TableName=self.stage.tables.jobs,
+            ConsistentRead=True,
+            FilterExpression="attribute_exists(statusShard)",
+            ProjectionExpression="jobId, statusShard",
+        )
+        return {JobId(str(item["jobId"])): str(item["statusShard"]) async for page in pages for item in page["Items"]}
+
+    async def _settle(self) -> None:
+        """Wait until every job has ended; what has not by then is counted as lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while await self._unfinished():  # noqa: ASYNC110 - nobody in this process would set an event
+                    await asyncio.sleep(1)
+
+    def recoveries(self) -> Iterator[Recovery]:
+        """Tell how long each restart took to get back to work."""
+        for kill in self.kills:
+            first = min((at for at in self.ended.values() if at > kill.ready_at), default=kill.ready_at)
+            last = max((self.ended[job] for job in kill.in_hand if job in self.ended), default=kill.ready_at)
+            yield Recovery(
+                in_hand=len(kill.in_hand),
+                first_seconds=first - kill.ready_at,
+                all_seconds=max(0, last - kill.ready_at),
+            )
+
+
+class User:
+    """Submits its share of the jobs, each under a key of its own, and sends on until each is accepted."""
+
+    def __init__(self, run: Run, number: int) -> None:
+        self._run = run
+        self._name = f"chaos-{number}"
+        self._chance = random.Random(number)
+        self._wishes = range(number, run.options.jobs, run.options.users)
+        self._headers: dict[str, str] = {}
+        self._file_key = ""
+        self.user_id = UserId("")
+
+    async def prepare(self, session: aiohttp.ClientSession) -> None:
+        """Sign in and upload, while all is well."""
+        url = self._run.service.url
+        async with session.post(f"{url}/auth/demo", json={"user": self._name}) as answer:
+            answer.raise_for_status()
+            token = (await answer.json())["idToken"]
+        self._headers = {"Authorization": f"Bearer {token}"}
+        person = Person(session, url, token)
+        self.user_id = UserId((await person.get("/user/me"))["userId"])
+        self._file_key = await person.upload((ROOT / "tests/data/astronaut.png").read_bytes())
+
+    async def submit_all(self, session: aiohttp.ClientSession) -> None:
+        """Submit evenly over the time, however long the ones before are still waiting to be accepted."""
+        seconds_a_job = self._run.options.seconds / self._run.options.jobs
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for wish in self._wishes:
+                await asyncio.sleep(began + wish * seconds_a_job - time.monotonic())
+                group.create_task(self._submit(session, wish))
+
+    async def _submit(self, session: aiohttp.ClientSession, wish: int) -> None:
+        marker = "[[sim:safety]]" if self._chance.random() < REFUSED_SHARE else ""
+        body = {"fileKey": self._file_key, "style": "professional", "prompt": f"job {wish} {marker}"}
+        headers = self._headers | {"Idempotency-Key": f"wish-{wish}"}
+        while (job_id := await self._try(session, body, headers)) is None:  # noqa: ASYNC110 - it asks, it is not told
+            await asyncio.sleep(self._chance.uniform(0.3, 1))
+        self._run.accepted.add(job_id)
+        if self._chance.random() < DUPLICATED_SHARE:
+            await self._duplicate(job_id)
+
+    async def _try(self, session: aiohttp.ClientSession, body: dict[str, str], headers: dict[str, str]) -> JobId | None:
+        """Return the job's id, or None when one may send the request once more."""
+        self._run.submit_tries += 1
+        try:
+            async with session.post(f"{self._run.service.url}/generate", json=body, headers=headers) as answer:
+                if answer.status == 200:
+                    return JobId((await answer.json())["jobId"])
+                assert answer.status >= 500 or answer.status == 429, await answer.text()
+        except (aiohttp.ClientError, TimeoutError):
+            pass  # dead, dying, or cut off
+        return None
+
+    async def _duplicate(self, job_id: JobId) -> None:
+        """Put the job's message into the queue once more, as SQS itself may."""
+        body = json.dumps({"jobId": job_id, "userId": self.user_id, "pipeline": "profile-photo"})
+        await self._run.stage.clients.sqs.send_message(
+            QueueUrl=self._run.stage.queue_url, MessageBody=body, MessageGroupId=self.user_id
+        )
+
+
+def calls_gemini(request: Request) -> bool:
+    """Choose the call that makes the picture."""
+    return ":generateContent" in request.path
+
+
+def service_settings(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the service of a run is told beyond the stage's own environment."""
+    return {
+        "LEASE_SECONDS": str(options.lease),
+        "GEMINI_TIMEOUT_SECONDS": "10",
+        "SWEEP_SECONDS": "2",
+        "WORKER_SLOTS": "32",
+        "MAX_USER_UNFINISHED": "100000",
+        # So few that jobs wait for their turn too, while everything goes wrong.
+        "MAX_USER_IN_FLIGHT": "4",
+    }
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> Report:
+    """Play a run, its state and the services' logs in the folder, and read its books."""
+    began = time.monotonic()
+    async with chaos_stage(folder, gemini_latency_seconds=GEMINI_SECONDS, gemini_error_rate=GEMINI_ERRORS) as stage:
+        run = Run(stage=stage, options=options, service=await stage.start_service(service_settings(options)))
+        run.watch_ends()
+        users = await run.play()
+        return Report(
+            accepted=frozenset(run.accepted),
+            books=await audit(stage.clients, stage.tables, users),
+            gemini=await stage.simulator_stats(),
+            recoveries=tuple(run.recoveries()),
+            submit_tries=run.submit_tries,
+            seconds=time.monotonic() - began,
+        )
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=120, help="how long jobs are submitted and things go wrong")
+    parser.add_argument("--users", type=int, default=20)
+    parser.add_argument(
+        "--lease", type=int, default=4, help="seconds, which are also the messages' visibility time-out"
+    )
+    parser.add_argument("--kill-every", type=float, default=12, help="seconds of work between two kills")
+    return parser.parse_args(arguments)
+
+
+async def main() -> int:
+    """Run and print the table; returns 1 when something happened that must not."""
+    options = parse()
+    folder = Path(tempfile.mkdtemp(prefix="darkroom-chaos-"))
+    report = await measure(options, folder)
+    print("\n| what | figure |\n|---|---|")
+    for name, figure in report.rows():
+        print(f"| {name} | {figure} |")
+    if not any(report.zeros.values()):
+        shutil.rmtree(folder)
+        return 0
+    lost = [f"{job_id} is lost" for job_id in report.books.lost(report.accepted)]
+    print("\n".join(["", *(lost + list(report.books.faults))[:SHOWN_FAULTS], f"The services' logs are in {folder}"]))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))

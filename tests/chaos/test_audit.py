@@ -1,0 +1,159 @@
+"""The audit sees what is wrong: one that finds nothing proves nothing unless it would have found something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from jobs import clock, items
+from jobs.aws import Clients
+from jobs.ids import UserId, new_job_id
+from jobs.job_table import Tables
+from jobs.model import Charge, Failure, Job, Output, Status
+from tests.chaos.audit import Audit, audit
+
+TOLD = {2: "job.queued", 3: "job.processing", 4: "job.completed"}
+FAILURE = Failure(code="provider_failure", message="It failed.", retryable=True)
+
+
+class Books:
+    """The rows of one user with one completed job, written by hand; ``put`` and ``tell`` falsify them."""
+
+    def __init__(self, clients: Clients, tables: Tables, user: UserId, bucket: str) -> None:
+        self.clients = clients
+        self.tables = tables
+        self.user = user
+        self.bucket = bucket
+        self.job = _completed_job(user, bucket)
+        self.day = f"{user}#{self.job.quota_day}"
+
+    async def write(self) -> None:
+        """Write what a job leaves that ended well."""
+        await self.put(self.tables.jobs, items.to_item(self.job))
+        await self.put(self.tables.usage, {"userIdDate": self.day, "userId": self.user, "taken": 1, "count": 1})
+        await self.put(self.tables.users, {"userId": self.user, "totalImagesGenerated": 1})
+        for version, kind in TOLD.items():
+            await self.tell(version, kind)
+        await self.clients.s3.put_object(Bucket=self.bucket, Key=self.key, Body=b"picture")
+
+    @property
+    def key(self) -> str:
+        """The result's key."""
+        return f"generated/{self.user}/{self.job.job_id}.png"
+
+    async def tell(self, version: int, kind: str, event_id: str = "") -> None:
+        """Put an event into the log."""
+        job = items.to_item(replace(self.job, version=version))
+        event = {"userId": self.user, "eventId": event_id or f"event-{version}", "type": kind}
+        await self.put(self.tables.events, event | {"jobId": self.job.job_id, "version": version, "job": job})
+
+    async def put(self, table: str, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        await self.clients.dynamodb.put_item(TableName=table, Item=row)
+
+    async def audit(self) -> Audit:
+        """Read the user's books."""
+        return await audit(self.clients, self.tables, {self.user})
+
+
+def _completed_job(user: UserId, bucket: str) -> Job:
+    now = clock.now_milliseconds()
+    job_id = new_job_id()
+    return Job(
+        job_id=job_id,
+        user_id=user,
+        pipeline="profile-photo",
+        status=Status.COMPLETED,
+        version=4,
+        created_at=now,
+        updated_at=now,
+        charge=Charge.CHARGED,
+        quota_day=clock.utc_day(now),
+        output=Output(
+            url=f"s3://{bucket}/generated/{user}/{job_id}.png", model_name="a-model", generation_milliseconds=1
+        ),
+    )
+
+
+@pytest.fixture
+async def books(clients: Clients, tables: Tables, user: UserId, cloud_environment: Mapping[str, str]) -> Books:
+    """Write books without a fault."""
+    written = Books(clients, tables, user, cloud_environment["RESULT_BUCKET"])
+    await written.write()
+    return written
+
+
+async def test_a_job_that_ended_well_has_no_fault(books: Books) -> None:
+    """Also when one of its events was told twice, and beside records that are no jobs."""
+    await books.tell(4, TOLD[4], "again")
+    await books.put(books.tables.jobs, {"jobId": f"idempotency#{books.user}#1", "target": books.job.job_id})
+    found, unknown = await books.audit(), new_job_id()
+
+    assert () == found.faults
+    assert (1, 1, 0, 0, {}) == (found.accepted, found.completed, found.canceled, found.unfinished, found.failed_by_code)
+    assert {unknown} == found.lost({books.job.job_id, unknown})
+
+
+async def test_a_lost_event_and_a_lost_result_are_seen(books: Books) -> None:
+    """The completion was not told, and the picture is gone."""
+    key = {"userId": books.user, "eventId": "event-4"}
+    await books.clients.dynamodb.delete_item(TableName=books.tables.events, Key=key)
+    await books.clients.s3.delete_object(Bucket=books.bucket, Key=books.key)
+    found, job_id = await books.audit(), books.job.job_id
+
+    assert (f"{job_id} has no event for version 4 of 4",) == found.missing_events
+    assert (f"{job_id} is completed and its result is not there",) == found.missing_results
+
+
+async def test_wrong_sums_are_seen(books: Books) -> None:
+    """A unit charged twice, a picture counted twice, and a job that ended and is counted as unfinished."""
+    await books.put(books.tables.usage, {"userIdDate": books.day, "userId": books.user, "taken": 1, "count": 2})
+    await books.put(books.tables.users, {"userId": books.user, "totalImagesGenerated": 2, "unfinishedJobs": 1})
+    found = await books.audit()
+
+    assert (f"{books.day}: taken and charged are (1, 2), its jobs say (1, 1)",) == found.wrong_charges
+    assert (
+        f"{books.user} has 1 completed jobs and a total of 2",
+        f"{books.user}: unfinishedJobs is 1, its jobs say 0",
+    ) == found.wrong_totals
+
+
+async def test_a_job_that_ends_twice_is_seen(books: Books) -> None:
+    """Completed under two versions, and failed under the last of them too."""
+    await books.tell(3, "job.completed", "early")
+    await books.tell(4, "job.failed", "other")
+    found = await books.audit()
+
+    assert (f"{books.job.job_id} was completed at the versions [3, 4]",) == found.completed_twice
+    assert len(found.wrong_events) == 3
+
+
+async def test_a_failure_that_kept_its_charge_is_seen(books: Books) -> None:
+    """Only rejected content keeps it."""
+    failed = replace(books.job, status=Status.FAILED, output=None, failure=FAILURE)
+    await books.put(books.tables.jobs, items.to_item(failed))
+    found = await books.audit()
+
+    assert {"provider_failure": 1} == found.failed_by_code
+    assert (f"{failed.job_id} is failed and its unit is charged",) == found.wrong_charges
+
+
+async def test_an_unfinished_job_is_lost_until_it_ends(books: Books) -> None:
+    """A client was promised an end."""
+    await books.put(books.tables.jobs, items.to_item(replace(books.job, status=Status.QUEUED, output=None)))
+    found = await books.audit()
+
+    assert (1, {books.job.job_id}) == (found.unfinished, found.lost({books.job.job_id}))
+
+
+async def test_a_deleted_job_still_counts(books: Books) -> None:
+    """Its tombstone tells nothing; the log remembers its unit and its picture."""
+    await books.put(books.tables.jobs, {"jobId": books.job.job_id, "deletedBy": books.user})
+    await books.tell(5, "job.deleted")
+    found = await books.audit()
+
+    assert () == found.faults
+    assert (0, set()) == (found.accepted, found.lost({books.job.job_id}))
