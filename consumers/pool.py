@@ -21,9 +21,8 @@ logger = logging.getLogger(__name__)
 
 Begin: TypeAlias = Callable[[Delivery], Attempt]
 _MAX_BACKOFF_SECONDS = 10.0
-_DELETING_SECONDS = 10.0
-_WRITING_SECONDS = 15.0
-"""What writing down how a job ended may take when the process is going away."""
+_GRACE_SHARE = 0.75
+_LEAST_SETTLING_SECONDS = 10.0
 
 
 class Pool:
@@ -63,8 +62,13 @@ class Pool:
         for task in (self._fetcher, *self._helpers):
             task.add_done_callback(self._note_death)
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Stop fetching, give the jobs in hand so long to end, hand the rest back to the queue, delete what is done."""
+    async def stop(self, budget_seconds: float) -> None:
+        """Stop fetching, let the jobs in hand end, hand the rest back to the queue, delete what is done: all in the budget.
+
+        Three quarters are for the jobs in hand; writing down and deleting get at least a few seconds in any case.
+        """
+        grace_seconds = _GRACE_SHARE * budget_seconds
+        rest_seconds = max(_LEAST_SETTLING_SECONDS, budget_seconds - grace_seconds)
         if self._fetcher is None:
             return
         await _canceled(self._fetcher)
@@ -73,12 +77,12 @@ class Pool:
         for attempt in tuple(self._running.values()):
             attempt.give_up()
         if self._running:
-            await asyncio.wait(self._running, timeout=_WRITING_SECONDS)
+            await asyncio.wait(self._running, timeout=0.6 * rest_seconds)
         for task in tuple(self._running):
             await _canceled(task)
         self._acknowledger.close()
         heartbeat, deleter = self._helpers
-        await asyncio.wait([deleter], timeout=_DELETING_SECONDS)
+        await asyncio.wait([deleter], timeout=0.4 * rest_seconds)
         for task in (heartbeat, deleter):
             await _canceled(task)
 

@@ -34,6 +34,11 @@ class Person:
             body: dict[str, Any] = await answer.json()
             return body
 
+    async def readiness(self) -> int:
+        """Return the status that a load balancer sees."""
+        async with self._session.get(f"{self._url}/readyz") as answer:
+            return answer.status
+
     async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send JSON."""
         async with self._session.post(self._url + path, json=body, headers=self._headers) as answer:

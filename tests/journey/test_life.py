@@ -61,6 +61,28 @@ async def test_sigterm_finishes_the_job_in_hand_and_leaves_nobody_behind(tmp_pat
     assert (code, left) == (0, [])
 
 
+@pytest.mark.timeout(120)
+async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, photo: bytes) -> None:
+    """A job that takes half a minute is in hand; the second signal does not wait for it, and nobody is left behind."""
+    async with (
+        embedded_service(tmp_path, settings={"DRAIN_SECONDS": "60"}) as service,
+        aiohttp.ClientSession() as session,
+    ):
+        alice = await Person.sign_in(session, service.url, "alice")
+        async with alice.socket() as opened:
+            await alice.generate(photo, "[[sim:slow=30]]")
+            await until(opened, "job.processing")
+            family = service.family
+            service.process.terminate()
+            while (await alice.readiness()) == 200:
+                pass
+            async with asyncio.timeout(5):
+                code, left = await service.end(signal.SIGTERM)
+
+    assert (128 + signal.SIGTERM, []) == (code, left)
+    assert len(family) > 1
+
+
 @pytest.mark.timeout(180)
 async def test_kill_9_loses_nothing(tmp_path: Path, photo: bytes) -> None:
     """A job is in Gemini's hands and one is done when the process dies; after a restart both are there, each charged once."""
