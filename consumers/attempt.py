@@ -100,9 +100,6 @@ class Attempt:
         except Exception:
             # Lease and visibility run out, and the job is delivered again.
             logger.exception("A job was left for another try", extra=self._log_extra("job_left"))
-        finally:
-            if job_id is not None:
-                self._workshop.bus.forget_progress(job_id)
 
     def give_up(self) -> None:
         """Hand the job back as soon as its claim is written; a result that is being written down still is."""
@@ -149,6 +146,9 @@ class Attempt:
         except PermanentError as error:
             await self._fail(job, Failure(code=error.code, message=error.message, retryable=False), error)
             self._acknowledge()
+        except CloudUnavailable as error:
+            # Storage that is away is not this job's doing.
+            await self._defer(job, NotNow(self._workshop.unclaimed_seconds, error.message))
         except TransientError as error:
             await self._retry(job, error, error.code, error.retry_after_seconds)
         else:
@@ -193,6 +193,7 @@ class Attempt:
             raise TransientError("Something went wrong on our side.") from error
         finally:
             self._work_limit = None
+            self._workshop.bus.forget_progress(job.job_id)
 
     def _reporter(self, job: Job) -> Report:
         def report(stage: Stage, fraction: float, message: str) -> None:

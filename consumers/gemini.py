@@ -142,9 +142,12 @@ class Gemini:
         """Call until there is an answer that ``read`` takes, or the class of the failure says that it is enough."""
         gate = self._gates[model]
         contents = types.Content(role="user", parts=parts)
+        deadline = time.monotonic() + self._config.patience_seconds
         for attempt in itertools.count(1):
             try:
-                return await self._call_once(gate, model, contents, config, read)
+                # All waits at the gate together take the patience once: a job that is throttled for long is put off.
+                patience = max(0, deadline - time.monotonic())
+                return await self._call_once(gate, model, contents, config, patience, read)
             except CallFailed as error:
                 await self._wait_or_raise(gate, error, attempt)
             config = config.model_copy(update={"seed": attempt})  # the same dice would fall the same way
@@ -167,9 +170,10 @@ class Gemini:
         model: str,
         contents: types.Content,
         config: types.GenerateContentConfig,
+        patience_seconds: float,
         read: Callable[[types.GenerateContentResponse, float], T],
     ) -> T:
-        async with gate.admit(self._config.patience_seconds) as permit:
+        async with gate.admit(patience_seconds) as permit:
             started = time.monotonic()
             try:
                 with self._meters.gemini_call(model), _mapped_errors():

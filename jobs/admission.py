@@ -75,6 +75,8 @@ class Admission:
             logger.warning("Waiting jobs could not be sent", extra={"action": "admit_later", "user_id": user_id})
             await asyncio.sleep(_RETRY_SECONDS)
             self._note_due(user_id)
+        except Exception:
+            logger.exception("Waiting jobs could not be admitted", extra={"action": "admit_broke", "user_id": user_id})
 
     def _forget(self, user_id: UserId) -> None:
         unsubscribe = self._watched.pop(user_id, None)

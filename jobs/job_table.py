@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 LATE_COMMIT_SECONDS = 4.0
 """A commit slower than this may land behind a reader that has passed its id; its event is put once more, under a fresh one."""
 _CONFLICT_TRIES = 8
+# A throttled transaction is a 400 whose reasons alone say so.
+_NOT_NOW = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
 _CURSOR_CHARACTERS = 200
 _FILTERED_READ = 100
 _PAGE_QUERIES = 10
@@ -199,8 +201,8 @@ class JobTable:
             raise
         self._bus.publish(event)
 
-    async def waiting(self, user_id: UserId, limit: int) -> list[Job]:
-        """Read the user's stored but unsent jobs, oldest first."""
+    async def waiting(self, user_id: UserId, limit: int) -> tuple[list[Job], bool]:
+        """Read the user's stored but unsent jobs, oldest first, and whether there may be any at all."""
         query = {
             "TableName": self._tables.jobs,
             "IndexName": "WaitingIndex",
@@ -211,7 +213,16 @@ class JobTable:
         response = await aws.retrying(lambda: self._client.query(**cast(Any, query)))
         # The index lags behind: what is decided is decided on the job itself.
         jobs = [await self._get_or_none(JobId(str(item["jobId"]))) for item in response["Items"]]
-        return [job for job in jobs if job is not None and job.waiting]
+        still_waiting = [job for job in jobs if job is not None and job.waiting]
+        return still_waiting, bool(response["Items"]) or await self._has_waiting(user_id)
+
+    async def _has_waiting(self, user_id: UserId) -> bool:
+        """Ask the user's row, which does not lag: jobs that are unfinished and not in flight wait."""
+        response = await aws.retrying(
+            lambda: self._client.get_item(TableName=self._tables.users, Key={"userId": user_id}, ConsistentRead=True)
+        )
+        row: Mapping[str, Any] = response.get("Item", {})
+        return int(row.get("unfinishedJobs", 0)) > int(row.get("jobsInFlight", 0))
 
     async def unfinished_before(self, status: Status, shard: int, updated_before: int) -> AsyncIterator[Unfinished]:
         """Walk through the unfinished jobs of one status and shard that nothing has changed since then, oldest first."""
@@ -362,7 +373,7 @@ class JobTable:
         try:
             await self._client.transact_write_items(TransactItems=cast(Any, actions))
         except ClientError as error:
-            if "TransactionConflict" in cancellation_codes(error):
+            if _NOT_NOW.intersection(cancellation_codes(error)):
                 raise CloudUnavailable from error
             raise
 

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from jobs import aws
+from jobs.errors import CloudUnavailable
 
 if TYPE_CHECKING:
     from types_aiobotocore_secretsmanager.client import SecretsManagerClient
@@ -49,7 +50,13 @@ class SecretKey:
     async def read(self) -> str:
         """Return the secret, at most five minutes old. Raises CloudUnavailable."""
         if time.monotonic() - self._read_at > SECRET_LIFE_SECONDS:
-            answer = await aws.retrying(lambda: self._client.get_secret_value(SecretId=self._arn))
+            try:
+                answer = await aws.retrying(lambda: self._client.get_secret_value(SecretId=self._arn))
+            except CloudUnavailable:
+                # An old key is better than none, unless it was refused.
+                if not self._value or self._read_at == float("-inf"):
+                    raise
+                return self._value
             self._value, self._read_at = answer["SecretString"], time.monotonic()
         return self._value
 

@@ -47,8 +47,8 @@ class Submission:
         """Store, send and charge a job; a ``waiting`` one is stored only.
 
         Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (nothing was stored), and QueueRefused: the job is
-        `failed`, nothing was charged and the key is free again; or, when not even that could be written, it stays `pending`
-        and is sent later.
+        `failed`, nothing was charged and the key is free again. When not even that could be written, the job is accepted
+        after all: it is stored, and sent later.
         """
         wanted = _new_job(request)
         job = await self._table.create(wanted, self._limits, key)
@@ -59,13 +59,12 @@ class Submission:
         try:
             await self._queue.send(job)
         except CloudUnavailable as error:
-            if await self._refuse(job, key):
-                raise QueueRefused(job.job_id) from error
+            return Submitted(job=await self._settle_unsent(job, key, error))
         return Submitted(job=await self._charge(job))
 
     async def admit(self, user_id: UserId) -> bool:
         """Send the user's waiting jobs as far as they may fly; returns False when none waits any more."""
-        waiting = await self._table.waiting(user_id, self._limits.in_flight)
+        waiting, may_be_more = await self._table.waiting(user_id, self._limits.in_flight)
         for job in waiting:
             try:
                 admitted = await self._table.apply(job, moves.admitted(self._limits.in_flight))
@@ -74,7 +73,7 @@ class Submission:
             except LostClaim:
                 continue  # another task was faster
             await self.send_again(admitted)
-        return bool(waiting)
+        return may_be_more
 
     async def send_again(self, job: Job) -> None:
         """Send a stored job, be it for the first time or once more: a second message finds the job claimed or over."""
@@ -91,21 +90,25 @@ class Submission:
             logger.exception("A job could not be charged yet", extra={"action": "charge_later", "job_id": job.job_id})
             return job
 
-    async def _refuse(self, job: Job, key: IdempotencyKey | None) -> bool:
-        """Fail the job; returns False when a worker has it: the queue did take the message, only its answer was lost."""
+    async def _settle_unsent(self, job: Job, key: IdempotencyKey | None, error: CloudUnavailable) -> Job:
+        """Fail a job that the queue refused, and raise QueueRefused; or return it because it lives on."""
         failure = Failure(code=QueueRefused.code, message=QueueRefused(job.job_id).message, retryable=True)
-        now = clock.now_milliseconds()
+        extra = {"action": "refuse_later", "job_id": job.job_id}
         try:
+            now = clock.now_milliseconds()
             await self._table.apply(job, moves.failed(failure, now, owner=None, keeps_charge=False))
-            if key is not None:
-                await self._table.release_key(job.user_id, key)
         except LostClaim:
-            return False
+            return await self._charge(job)  # the queue did take the message, only its answer was lost
         except CloudUnavailable:
-            logger.exception(
-                "A refused job could not be failed", extra={"action": "refuse_later", "job_id": job.job_id}
-            )
-        return True
+            # It is stored and cannot be ended: then it is accepted, and the sweeper sends and charges it.
+            logger.exception("A refused job could not be failed", extra=extra)
+            return job
+        if key is not None:
+            try:
+                await self._table.release_key(job.user_id, key)
+            except CloudUnavailable:
+                logger.exception("The key of a refused job could not be released", extra=extra)
+        raise QueueRefused(job.job_id) from error
 
 
 def _new_job(request: Request) -> Job:

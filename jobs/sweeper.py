@@ -98,6 +98,9 @@ class Sweeper:
                 await self.sweep()
             except CloudUnavailable:
                 logger.warning("A sweep was cut short", extra={"action": "sweep_later"})
+            except Exception:
+                # One row that cannot be read must not take every process down, one after the other.
+                logger.exception("A sweep broke", extra={"action": "sweep_broke"})
 
     async def _mend(self, job_id: JobId) -> None:
         try:

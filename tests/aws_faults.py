@@ -54,17 +54,18 @@ class AnswersLost(_Wrapped):
 
 
 class Refuses(_Wrapped):
-    """Refuses the first ``count`` transactions the way DynamoDB does when two meet on one item."""
+    """Refuses the first ``count`` transactions the way DynamoDB does when two meet on one item, or when there are too many."""
 
-    def __init__(self, client: Any, count: int) -> None:
+    def __init__(self, client: Any, count: int, code: str = "TransactionConflict") -> None:
         super().__init__(client)
         self._count = count
+        self._code = code
 
     async def transact_write_items(self, **arguments: Any) -> Any:
         """Refuse, then write."""
         if self._count <= 0:
             return await self._client.transact_write_items(**arguments)
         self._count -= 1
-        reasons = [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}]
+        reasons = [{"Code": "None"}, {"Code": self._code, "Message": "Not now"}]
         response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
         raise ClientError(response, "TransactWriteItems")

@@ -13,7 +13,11 @@ from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job, Status
+from jobs.submission import Submission
+from jobs.sweeper import SweepTimes
+from jobs.work_queue import WorkQueue
 from tests.aws_faults import AnswersLost, Refuses
+from tests.jobs.ground import Ground, request_of
 from tests.jobs.story import LIMITS, claim, events, new_job, output_of, stored, usage
 
 
@@ -67,10 +71,13 @@ async def test_a_claim_whose_answer_was_lost_is_ours_although_the_charge_came_be
     assert (1, 1) == await usage(clients, tables, user)
 
 
-async def test_a_transaction_conflict_is_tried_again(clients: Clients, tables: Tables, user: UserId) -> None:
-    """DynamoDB refuses three times because another transaction holds the user's row."""
+@pytest.mark.parametrize("code", ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"])
+async def test_a_transaction_that_is_refused_for_now_is_tried_again(
+    clients: Clients, tables: Tables, user: UserId, code: str
+) -> None:
+    """DynamoDB refuses three times: another transaction holds the user's row, or there are too many; only the reasons tell."""
     job = await stored(table_on(clients.dynamodb, tables), user)
-    held = await claim(table_on(Refuses(clients.dynamodb, 3), tables), job)
+    held = await claim(table_on(Refuses(clients.dynamodb, 3, code), tables), job)
 
     assert Status.PROCESSING == held.status
 
@@ -110,3 +117,22 @@ async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(
     await table.apply(held, moves.completed("me", output_of(job), clock.now_milliseconds()))
 
     assert (1, 1) == await usage(clients, tables, user)
+
+
+async def test_a_refused_job_that_cannot_be_failed_is_accepted_and_sent_later(
+    ground: Ground, user: UserId, unreachable_queue: WorkQueue
+) -> None:
+    """AWS is cut right after the job was stored: it must not be called refused and then run all the same."""
+
+    class CutAfterStoring(JobTable):
+        async def apply(self, job: Job, move: moves.Move, *, patience_seconds: float = 0) -> Job:
+            raise CloudUnavailable
+
+    cut = CutAfterStoring(ground.clients.dynamodb, ground.tables, ground.bus)
+    submitted = await Submission(cut, unreachable_queue, LIMITS).submit(request_of(user))
+    before = await ground.usage(user)
+    await ground.sweeper(SweepTimes(unsent=0)).sweep()
+    after = await ground.table.get(submitted.job.job_id)
+
+    assert (Status.PENDING, (1, 0)) == (submitted.job.status, before)
+    assert (Status.QUEUED, (1, 1)) == (after.status, await ground.usage(user))
