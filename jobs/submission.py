@@ -46,7 +46,8 @@ class Submission:
     async def submit(self, request: Request, key: IdempotencyKey | None = None) -> Submitted:
         """Store, send and charge a job; a ``waiting`` one is stored only.
 
-        Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (nothing was stored), and QueueRefused: the job is
+        Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (send again under the same key: whether it
+        was stored is unknown when every answer was lost), and QueueRefused: the job is
         `failed`, nothing was charged and the key is free again. When not even that could be written, the job is accepted
         after all: it is stored, and sent later.
         """
