@@ -27,6 +27,7 @@ from consumers.images import Picture, prepare
 from consumers.metrics import PoolMetrics
 from jobs import aws
 from jobs.aws import AWSConfig, Clients
+from jobs.model import ModelUse
 from jobs.secret import FixedKey
 
 BATCH = 10
@@ -75,11 +76,17 @@ class BareCalls:
         answer = await self._clients.s3.get_object(Bucket=os.environ["UPLOAD_BUCKET"], Key=self._key)
         async with answer["Body"] as body:
             await body.read()
-        painting = await self._model.edit("Turn this photo into a clean professional headshot.", self._prepared)
+        painting = await self._model.edit("Turn this photo into a clean professional headshot.", self._prepared, self)
         await self._clients.s3.put_object(
             Bucket=os.environ["RESULT_BUCKET"], Key=f"generated/floor/{job_id}.png", Body=painting.content
         )
         await self._transact(self._update(job_id), self._event(job_id), self._count("USERS", "userId"))
+
+    def call_begins(self) -> None:
+        """Nobody waits to hear it."""
+
+    def is_billed(self, use: ModelUse) -> None:
+        """Nobody counts it."""
 
     async def delete(self, messages: list[Any]) -> None:
         """Delete ten messages."""
@@ -159,13 +166,13 @@ async def measure(jobs: int, concurrency: int) -> dict[str, float]:
             FixedKey("floor"),
             {config.image_model: gate},
             PoolMetrics(registry),
-            lambda model, tokens, pictures: None,
+            lambda model, use: None,
         )
         calls = BareCalls(clients, model, photo, prepare(photo))
         await calls.prepare()
         names = [f"floor_{secrets.token_hex(8)}" for _ in range(jobs)]
         await _all(concurrency, [calls.submit(name) for name in names[:20]])  # the first of everything is slow
-        await model.edit("warm", prepare(photo))
+        await model.edit("warm", prepare(photo), calls)
         submit_ms = await _cpu_milliseconds(_all(concurrency, [calls.submit(name) for name in names[20:]]), jobs - 20)
         run_ms = await _cpu_milliseconds(_run_all(calls, names, concurrency), jobs)
         # What is left here would be taken for jobs by the next service that starts on this cloud.

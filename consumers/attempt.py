@@ -27,12 +27,13 @@ from jobs.errors import (
     LostClaim,
     PermanentError,
     TransientError,
+    WorkerLost,
 )
 from jobs.events import InProcessBus, JobEvent, JobProgress, Notice, Stage
 from jobs.files import Files
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
-from jobs.model import Failure, Job, Output
+from jobs.model import Failure, Job, ModelUse, Output, Status
 from jobs.work_queue import MAX_DELAY_SECONDS, Delivery, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Attempt:
         self._user_id = UserId("")
         self._stop_reason: type[Exception] | None = None
         self._work_limit: asyncio.Timeout | None = None
+        self._use = ModelUse()
 
     async def run(self) -> None:
         """Do the job and settle its message. Raises nothing: what cannot be settled is delivered again."""
@@ -126,17 +128,25 @@ class Attempt:
             self._user_id = job.user_id
             now = clock.now_milliseconds()
             lease_until = self._delivery.received_at + self._workshop.queue.lease_milliseconds
-            return await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
+            job = await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
         except CloudUnavailable:
             logger.warning("A job could not be claimed", exc_info=True, extra=self._log_extra("claim_put_off"))
             await self._workshop.queue.put_off(self._delivery, self._workshop.unclaimed_seconds)
             self._acknowledge()
             return None
+        if job.terminal:
+            logger.error("A job took its worker with it time and again", extra=self._log_extra("worker_lost"))
+            self._count(job, WorkerLost.code)
+            raise JobEnded
+        return job
 
     async def _work(self, job: Job) -> None:
         started = time.monotonic()
         try:
             output = await self._run_held(job)
+        except JobEnded:
+            await self._discard(job)
+            raise
         except GivenUp:
             await self._hand_back(job)
         except NotNow as error:
@@ -144,7 +154,7 @@ class Attempt:
         except CallFailed as error:
             await self._settle_failed_call(job, error)
         except PermanentError as error:
-            await self._fail(job, Failure(code=error.code, message=error.message, retryable=False), error)
+            await self._fail(job, Failure.of(error, retryable=False), error)
             self._acknowledge()
         except CloudUnavailable as error:
             # Storage that is away is not this job's doing.
@@ -177,6 +187,7 @@ class Attempt:
             images=self._workshop.images,
             gemini=self._workshop.gemini,
             report=self._reporter(job),
+            is_billed=self._note_use,
         )
         try:
             # Only the work can be stopped; claiming before it and writing after it always run to their end.
@@ -202,22 +213,25 @@ class Attempt:
 
         return report
 
+    def _note_use(self, use: ModelUse) -> None:
+        self._use += use
+
     async def _complete(self, job: Job, output: Output) -> None:
         try:
             await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
         except JobEnded:
-            await self._discard(job, output)
+            await self._discard(job)
             raise
         self._acknowledge()
         self._count(job, "completed")
         logger.info("A job is completed", extra=self._log_extra("job_completed"))
 
-    async def _discard(self, job: Job, output: Output) -> None:
-        """Take away a result that came too late: the job was canceled or deleted while it was stored."""
+    async def _discard(self, job: Job) -> None:
+        """Take away a result that came too late: the job was canceled, deleted or given up while it was stored."""
         with contextlib.suppress(JobNotFound):
-            if (await self._workshop.table.get(job.job_id)).output is not None:
+            if (await self._workshop.table.get(job.job_id)).status not in (Status.CANCELED, Status.FAILED):
                 return  # another worker's, under the same key
-        await self._workshop.files.delete(output.url)
+        await self._workshop.files.delete_results(job.user_id, job.job_id)
 
     async def _settle_failed_call(self, job: Job, error: CallFailed) -> None:
         """Do what the class of the failure says."""
@@ -255,11 +269,12 @@ class Attempt:
 
     async def _defer(self, job: Job, error: NotNow) -> None:
         """Put the job off as a delayed copy of its message: it is not its doing, so it costs no receive."""
-        if clock.now_milliseconds() - job.created_at > _MAX_DEFERRED_SECONDS * 1000:
-            await self._fail(job, Failure(code=error.code, message=error.message, retryable=True), error)
+        now = clock.now_milliseconds()
+        if now - (job.deferred_since or now) > _MAX_DEFERRED_SECONDS * 1000:
+            await self._fail(job, Failure.of(error, retryable=True), error)
             self._acknowledge()
             return
-        await self._send_again(job, delay_seconds=round(error.retry_after_seconds))
+        await self._send_again(job, round(error.retry_after_seconds), moves.put_off(self._owner, now))
         self._count(job, "deferred")
         logger.warning(
             "A job was put off", extra=self._log_extra("job_deferred") | {"seconds": error.retry_after_seconds}
@@ -267,12 +282,12 @@ class Attempt:
 
     async def _hand_back(self, job: Job) -> None:
         """Put the job back into the queue as if it had never been received: a deployment is no failed try."""
-        await self._send_again(job, delay_seconds=0)
+        await self._send_again(job, 0, moves.released(self._owner, clock.now_milliseconds()))
         logger.info("A job was handed back", extra=self._log_extra("job_handed_back"))
 
-    async def _send_again(self, job: Job, *, delay_seconds: int) -> None:
+    async def _send_again(self, job: Job, delay_seconds: int, move: moves.Move) -> None:
         # First the copy, then the end of the original: a death between the two makes a duplicate, which a claim absorbs.
-        waiting = await self._write(job, moves.released(self._owner, clock.now_milliseconds()))
+        waiting = await self._write(job, move)
         await self._workshop.queue.send(waiting, delay_seconds=delay_seconds)
         self._acknowledge()
 
@@ -283,7 +298,9 @@ class Attempt:
     async def _write(self, job: Job, move: moves.Move) -> Job:
         """Write how it ended, with the patience that the lease has left: the work is done and paid for."""
         patience_seconds = self._workshop.queue.visibility_seconds * _PATIENCE_SHARE
-        return await self._workshop.table.apply(job, move, patience_seconds=patience_seconds)
+        return await self._workshop.table.apply(
+            job, moves.having_used(self._use, move), patience_seconds=patience_seconds
+        )
 
     def _acknowledge(self) -> None:
         self._workshop.acknowledger.add(self._delivery.receipt)

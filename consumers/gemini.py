@@ -17,7 +17,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import aiohttp
 import pydantic
@@ -40,6 +40,7 @@ from consumers.gate_state import NotNow
 from consumers.images import Picture
 from consumers.limits import BreakerState
 from jobs.errors import DarkroomError
+from jobs.model import ModelUse
 from jobs.secret import Key
 
 logger = logging.getLogger(__name__)
@@ -83,13 +84,22 @@ class Painting:
     content_type: str
     model_name: str
     milliseconds: int
-    tokens: Mapping[str, int]
+
+
+class Customer(Protocol):
+    """Whoever has a model called for a job."""
+
+    def call_begins(self) -> None:
+        """Hear that a call starts now: the wait at the gate is over. Told of each try."""
+
+    def is_billed(self, use: ModelUse) -> None:
+        """Hear what an answer costs, useless ones included."""
 
 
 class Gemini:
     """Calls the models, each through its gate, and tries again as ``consumers.failures`` says.
 
-    ``spend(model, tokens, pictures)`` is told what each answer costs.
+    ``spend(model, use)`` is told what each answer costs.
     """
 
     def __init__(
@@ -99,7 +109,7 @@ class Gemini:
         key: Key,
         gates: Mapping[str, Gate],
         meters: metrics.PoolMetrics,
-        spend: Callable[[str, Mapping[str, int], int], None],
+        spend: Callable[[str, ModelUse], None],
     ) -> None:
         self._session = session
         self._config = config
@@ -111,25 +121,22 @@ class Gemini:
         self._client_key = ""
         self._chance = random.Random()  # noqa: S311 - jitter is no secret
 
-    async def edit(self, prompt: str, photo: Picture) -> Painting:
+    async def edit(self, prompt: str, photo: Picture, customer: Customer) -> Painting:
         """Have the image model make a picture of the photo and the words. Raises CallFailed, and NotNow: the job can wait."""
         parts = [types.Part.from_bytes(data=photo.content, mime_type=photo.content_type), types.Part(text=prompt)]
         config = types.GenerateContentConfig(
             response_modalities=["IMAGE"],
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         )
-        return await self._generate(self._config.image_model, parts, config, self._painting_of)
+        return await self._generate(self._config.image_model, parts, config, self._painting_of, customer)
 
     def _painting_of(self, answer: types.GenerateContentResponse, seconds: float) -> Painting:
         content, content_type = _picture_of(answer)
-        tokens = _tokens_of(answer)
-        self._meters.count_tokens(self._config.image_model, tokens)
         return Painting(
             content=content,
             content_type=content_type,
             model_name=self._config.image_model,
             milliseconds=round(seconds * 1000),
-            tokens=tokens,
         )
 
     async def _generate(
@@ -138,6 +145,7 @@ class Gemini:
         parts: list[types.Part],
         config: types.GenerateContentConfig,
         read: Callable[[types.GenerateContentResponse, float], T],
+        customer: Customer,
     ) -> T:
         """Call until there is an answer that ``read`` takes, or the class of the failure says that it is enough."""
         gate = self._gates[model]
@@ -147,7 +155,7 @@ class Gemini:
             try:
                 # All waits at the gate together take the patience once: a job that is throttled for long is put off.
                 patience = max(0, deadline - time.monotonic())
-                return await self._call_once(gate, model, contents, config, patience, read)
+                return await self._call_once(gate, model, contents, config, patience, read, customer)
             except CallFailed as error:
                 await self._wait_or_raise(gate, error, attempt)
             config = config.model_copy(update={"seed": attempt})  # the same dice would fall the same way
@@ -172,15 +180,17 @@ class Gemini:
         config: types.GenerateContentConfig,
         patience_seconds: float,
         read: Callable[[types.GenerateContentResponse, float], T],
+        customer: Customer,
     ) -> T:
         async with gate.admit(patience_seconds) as permit:
+            customer.call_begins()
             started = time.monotonic()
             try:
                 with self._meters.gemini_call(model), _mapped_errors():
                     async with asyncio.timeout(self._config.timeout_seconds):
                         answer = await self._post(model, contents, config)
                     # Refused and unusable answers cost as well.
-                    self._spend(model, _tokens_of(answer), _pictures_in(answer))
+                    self._bill(model, _use_of(answer), customer)
                     _refuse(answer)
                     result = read(answer, time.monotonic() - started)
             except CallFailed as error:
@@ -188,6 +198,11 @@ class Gemini:
                 raise
             permit.succeeded()
             return result
+
+    def _bill(self, model: str, use: ModelUse, customer: Customer) -> None:
+        self._meters.count_use(model, use)
+        self._spend(model, use)
+        customer.is_billed(use)
 
     async def _post(
         self, model: str, contents: types.Content, config: types.GenerateContentConfig
@@ -249,20 +264,18 @@ def _picture_of(answer: types.GenerateContentResponse) -> tuple[bytes, str]:
     raise CallFailed(FailureClass.UNUSABLE_ANSWER)
 
 
-def _pictures_in(answer: types.GenerateContentResponse) -> int:
-    return sum(1 for part in answer.parts or [] if part.inline_data and not part.thought)
-
-
-def _tokens_of(answer: types.GenerateContentResponse) -> dict[str, int]:
+def _use_of(answer: types.GenerateContentResponse) -> ModelUse:
     """Read what the call is billed for."""
+    pictures = sum(1 for part in answer.parts or [] if part.inline_data and not part.thought)
     usage = answer.usage_metadata
     if usage is None:
-        return {}
-    return {
+        return ModelUse(calls=1, pictures=pictures)
+    tokens = {
         "prompt": usage.prompt_token_count or 0,
         "output": usage.candidates_token_count or 0,
         "thoughts": usage.thoughts_token_count or 0,
     }
+    return ModelUse(calls=1, pictures=pictures, tokens=tokens)
 
 
 def _refuse(answer: types.GenerateContentResponse) -> None:

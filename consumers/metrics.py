@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from jobs.errors import DarkroomError
+from jobs.model import ModelUse
 
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
 
@@ -32,12 +33,13 @@ class PoolMetrics:
         self._gemini_seconds = Histogram(
             "gemini_latency_seconds", "Calls of Gemini", ["model"], buckets=_SECONDS, registry=registry
         )
-
         self._gemini_tokens = Counter("gemini_tokens", "Tokens billed", ["model", "kind"], registry=registry)
+        self._gemini_pictures = Counter("gemini_pictures", "Pictures billed", ["model"], registry=registry)
 
-    def count_tokens(self, model: str, tokens: Mapping[str, int]) -> None:
+    def count_use(self, model: str, use: ModelUse) -> None:
         """Count what one call is billed for."""
-        for kind, number in tokens.items():
+        self._gemini_pictures.labels(model).inc(use.pictures)
+        for kind, number in use.tokens.items():
             self._gemini_tokens.labels(model, kind).inc(number)
 
     @contextmanager

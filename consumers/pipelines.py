@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from consumers.failures import FailureClass
 from consumers.gemini import CallFailed, Gemini, Painting
@@ -12,21 +13,26 @@ from consumers.images import ImageWorker, Picture, inspect
 from jobs.errors import InvalidImage, UploadNotFound
 from jobs.events import Stage
 from jobs.files import MAX_UPLOAD_BYTES, Files
-from jobs.model import Job, Output
+from jobs.model import Job, ModelUse, Output
 
 _EXTENSIONS: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+T = TypeVar("T")
 Report: TypeAlias = Callable[[Stage, float, str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One job in hand and what a pipeline may use for it. ``report(stage, fraction, message)`` tells its owner how far it is."""
+    """One job in hand and what a pipeline may use for it.
+
+    ``report(stage, fraction, message)`` tells its owner how far it is; ``is_billed`` is told what each answer of a model costs.
+    """
 
     job: Job
     files: Files
     images: ImageWorker
     gemini: Gemini
     report: Report
+    is_billed: Callable[[ModelUse], None]
 
     async def load_photo(self) -> Picture:
         """Fetch the job's upload and make it ready for Gemini. Raises InvalidImage."""
@@ -38,6 +44,14 @@ class Work:
         self.report(Stage.PREPARING, 0.15, "Preparing the photo")
         return await self.images.prepare(upload)
 
+    async def paint(self, prompt: str, photo: Picture) -> Painting:
+        """Have the image model make a picture of the photo and the words. Raises CallFailed and NotNow."""
+        return await self.gemini.edit(prompt, photo, self)
+
+    def call_begins(self) -> None:
+        """Tell the owner that the model works on it, not before: until then a cancel is free."""
+        self.report(Stage.GENERATING, 0.25, "Developing the picture")
+
     async def store(self, painting: Painting) -> Output:
         """Keep the answer under the type its bytes have, whatever the model calls it. Raises CallFailed."""
         self.report(Stage.STORING, 0.9, "Storing the picture")
@@ -45,18 +59,19 @@ class Work:
             picture = inspect(painting.content)
         except InvalidImage as error:
             raise CallFailed(FailureClass.UNUSABLE_ANSWER) from error
-        url = await self.files.write_result(
-            self.job.user_id,
-            self.job.job_id,
-            picture.content,
-            content_type=picture.content_type,
-            extension=_EXTENSIONS[picture.content_type],
+        url = await _unstoppable(
+            self.files.write_result(
+                self.job.user_id,
+                self.job.job_id,
+                picture.content,
+                content_type=picture.content_type,
+                extension=_EXTENSIONS[picture.content_type],
+            )
         )
         return Output(
             url=url,
             model_name=painting.model_name,
             generation_milliseconds=painting.milliseconds,
-            tokens=painting.tokens,
             facts={
                 "contentType": picture.content_type,
                 "width": picture.width,
@@ -64,6 +79,16 @@ class Work:
                 "bytes": len(picture.content),
             },
         )
+
+
+async def _unstoppable(writing: Coroutine[Any, Any, T]) -> T:
+    """Await to the end even when canceled: whoever takes a result away must know that it comes no more."""
+    task = asyncio.create_task(writing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 Pipeline: TypeAlias = Callable[[Work], Awaitable[Output]]

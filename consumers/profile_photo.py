@@ -6,7 +6,6 @@ from typing import Final
 
 from consumers import styles
 from consumers.pipelines import Work
-from jobs.events import Stage
 from jobs.model import Output
 
 NAME: Final = "profile-photo"
@@ -15,6 +14,5 @@ NAME: Final = "profile-photo"
 async def run(work: Work) -> Output:
     """Edit the uploaded photo in the job's style."""
     photo = await work.load_photo()
-    work.report(Stage.GENERATING, 0.25, "Developing the picture")
-    painting = await work.gemini.edit(styles.compose(work.job.style, work.job.prompt), photo)
+    painting = await work.paint(styles.compose(work.job.style, work.job.prompt), photo)
     return await work.store(painting)

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from jobs import clock
 from jobs.errors import CloudUnavailable
+from jobs.model import ModelUse
 from jobs.spend_table import Spend, SpendTable
 
 logger = logging.getLogger(__name__)
@@ -109,12 +110,12 @@ class Spending:
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def note(self, model: str, tokens: Mapping[str, int], pictures: int) -> None:
+    def note(self, model: str, use: ModelUse) -> None:
         """Take in what one call is billed for: ``prompt``, ``output`` and ``thoughts`` tokens, and its pictures."""
-        cost = self._prices.microdollars(model, tokens, pictures)
+        cost = self._prices.microdollars(model, use.tokens, use.pictures)
         self._metric.labels(model).inc(cost)
         day = clock.utc_day(self._now())
-        spend = Spend(microdollars=cost, pictures=pictures, tokens=sum(tokens.values()))
+        spend = Spend(microdollars=cost, pictures=use.pictures, tokens=sum(use.tokens.values()))
         self._pending[day] = self._pending.get(day, Spend()) + spend
         if self._limit is not None and self._pending[day].microdollars > self._limit * _PENDING_SHARE:
             self._wanted.set()

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from jobs import clock, items
 from jobs.events import JobEvent
-from jobs.ids import UserId
+from jobs.ids import JobId, UserId
 from jobs.model import Job
 from jobs.moves import Transition
 
@@ -134,8 +134,8 @@ class Actions:
             update["ExpressionAttributeValues"][":flying"] = in_flight
         return {"Update": update}
 
-    def claim_key(self, job: Job, record_id: str, body_hash: str) -> Action:
-        """Claim an idempotency key for this job, unless another's claim still lives."""
+    def claim_key(self, job: Job, record_id: str, body_hash: str, instead_of: JobId | None) -> Action:
+        """Claim an idempotency key for this job, unless another's claim still lives: any but that of ``instead_of``."""
         now = clock.now_milliseconds() // 1000
         return {
             "Put": {
@@ -146,8 +146,8 @@ class Actions:
                     "body": body_hash,
                     "expiresAt": now + IDEMPOTENCY_SECONDS,
                 },
-                "ConditionExpression": "attribute_not_exists(jobId) OR expiresAt < :now",
-                "ExpressionAttributeValues": {":now": now},
+                "ConditionExpression": "attribute_not_exists(jobId) OR expiresAt < :now OR target = :free",
+                "ExpressionAttributeValues": {":now": now, ":free": instead_of or ""},
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             }
         }

@@ -106,6 +106,16 @@ def mapped_errors() -> Iterator[None]:
         raise CloudUnavailable from error
 
 
+@contextmanager
+def unavailable_whatever_it_says() -> Iterator[None]:
+    """Turn refusals too into ``CloudUnavailable``: for calls whose refusal can only be met by trying later."""
+    try:
+        with mapped_errors():
+            yield
+    except ClientError as error:
+        raise CloudUnavailable(f"AWS refuses: {error_code(error)}.") from error
+
+
 async def retrying(call: Callable[[], Awaitable[T]], *, patience_seconds: float = 0) -> T:
     """Await ``call`` anew while it raises ``CloudUnavailable``: four times in all, and as often as there is patience.
 

@@ -90,8 +90,7 @@ class Control:
         for _ in range(_TRIES):
             if not job.terminal:
                 job = (await self.cancel(job)).job
-            if job.output is not None:
-                await self._files.delete(job.output.url)
+            await self._files.delete_results(job.user_id, job.job_id)
             try:
                 await self._table.delete(job)
             except LostClaim:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from botocore.exceptions import ClientError
-
 from jobs import aws
-from jobs.errors import CloudUnavailable
 from jobs.ids import JobId
 from jobs.work_queue import MAX_BATCH, read_job_id
 
@@ -42,7 +38,7 @@ class DeadLetters:
 
     async def count(self) -> int:
         """Return about how many letters there are."""
-        with _mapped_errors():
+        with aws.unavailable_whatever_it_says():
             answer = await self._client.get_queue_attributes(
                 QueueUrl=self._url, AttributeNames=["ApproximateNumberOfMessages"]
             )
@@ -50,7 +46,7 @@ class DeadLetters:
 
     async def take(self, most: int) -> list[Letter]:
         """Take up to ``most`` (and 10) letters, and hide them from others for five minutes."""
-        with _mapped_errors():
+        with aws.unavailable_whatever_it_says():
             answer = await self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=min(most, MAX_BATCH),
@@ -68,7 +64,7 @@ class DeadLetters:
 
     async def delete(self, letter: Letter) -> None:
         """Throw a letter away."""
-        with _mapped_errors():
+        with aws.unavailable_whatever_it_says():
             await self._client.delete_message(QueueUrl=self._url, ReceiptHandle=letter.receipt)
 
     async def put_back(self, letters: Iterable[Letter]) -> None:
@@ -79,14 +75,5 @@ class DeadLetters:
                 {"Id": str(number), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
                 for number, letter in enumerate(batch)
             ]
-            with _mapped_errors():
+            with aws.unavailable_whatever_it_says():
                 await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _mapped_errors() -> Iterator[None]:
-    try:
-        with aws.mapped_errors():
-            yield
-    except ClientError as error:
-        raise CloudUnavailable(f"The dead-letter queue refuses: {aws.error_code(error)}.") from error

@@ -89,10 +89,14 @@ class Files:
                     raise UploadNotFound from error
                 raise
 
-    async def delete(self, url: str) -> None:
-        """Take an object away; one that is not there is no error."""
+    async def delete_results(self, user_id: UserId, job_id: JobId) -> None:
+        """Take away all that was stored for the job, be it of a worker that never came to write it down."""
         with aws.mapped_errors():
-            await self._client.delete_object(Bucket=_bucket(url), Key=items.s3_key(url))
+            listed = await self._client.list_objects_v2(
+                Bucket=self._result_bucket, Prefix=f"{results_of(user_id)}{job_id}."
+            )
+            for item in listed.get("Contents", []):
+                await self._client.delete_object(Bucket=self._result_bucket, Key=item["Key"])
 
     async def read(self, url: str, *, max_bytes: int) -> bytes:
         """Read a whole object, given as ``s3://bucket/key``. Raises UploadNotFound also for one over ``max_bytes``."""
@@ -112,7 +116,7 @@ class Files:
         self, user_id: UserId, job_id: JobId, content: bytes, *, content_type: str, extension: str
     ) -> str:
         """Store a job's result and return its ``s3://bucket/key``; writing it again replaces it."""
-        key = f"generated/{user_id}/{job_id}{extension}"
+        key = f"{results_of(user_id)}{job_id}{extension}"
         with aws.mapped_errors():
             await self._client.put_object(
                 Bucket=self._result_bucket,
@@ -151,6 +155,11 @@ class Files:
 def uploads_of(user_id: UserId) -> str:
     """Return the prefix under which a user's uploads lie."""
     return f"uploads/{user_id}/"
+
+
+def results_of(user_id: UserId) -> str:
+    """Return the prefix under which a user's results lie."""
+    return f"generated/{user_id}/"
 
 
 def _bucket(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from jobs import clock
 from jobs.ids import JobId, UserId
-from jobs.model import JSON, Charge, Failure, Job, Output, Status
+from jobs.model import JSON, Charge, Failure, Job, ModelUse, Output, Status
 
 Item = dict[str, Any]
 STATUS_SHARDS = 8
@@ -42,6 +42,8 @@ def to_item(job: Job) -> Item:
         "owner": job.owner,
         "lease": job.lease_until,
         "startedAt": job.started_at,
+        "deferredSince": job.deferred_since,
+        "modelUse": _write_use(job.use),
         "processingTime": job.processing_milliseconds,
         **_output_attributes(job.output),
         **_failure_attributes(job.failure),
@@ -72,6 +74,8 @@ def from_item(item: Mapping[str, Any]) -> Job:
         owner=item.get("owner"),
         lease_until=_integer(item.get("lease")),
         started_at=_integer(item.get("startedAt")),
+        deferred_since=_integer(item.get("deferredSince")),
+        use=_read_use(item.get("modelUse", {})),
         processing_milliseconds=_integer(item.get("processingTime")),
         output=_read_output(item),
         failure=_read_failure(item),
@@ -88,6 +92,20 @@ def status_shard(status: Status, shard: int) -> str:
     return f"{status.value}#{shard}"
 
 
+def _write_use(use: ModelUse) -> Item | None:
+    if not use.calls:
+        return None
+    return {"calls": use.calls, "pictures": use.pictures, "tokens": dict(use.tokens)}
+
+
+def _read_use(item: Mapping[str, Any]) -> ModelUse:
+    return ModelUse(
+        calls=int(item.get("calls", 0)),
+        pictures=int(item.get("pictures", 0)),
+        tokens={kind: int(number) for kind, number in item.get("tokens", {}).items()},
+    )
+
+
 def _output_attributes(output: Output | None) -> Item:
     if output is None:
         return {}
@@ -95,7 +113,6 @@ def _output_attributes(output: Output | None) -> Item:
         "generationTime": output.generation_milliseconds,
         "modelName": output.model_name,
         "outputKey": s3_key(output.url),
-        "tokens": dict(output.tokens),
     }
     return {"outputImageUrl": output.url, "metadata": metadata, "result": dict(output.facts)}
 
@@ -108,7 +125,6 @@ def _read_output(item: Mapping[str, Any]) -> Output | None:
         url=item["outputImageUrl"],
         model_name=metadata["modelName"],
         generation_milliseconds=int(metadata["generationTime"]),
-        tokens={kind: int(number) for kind, number in metadata.get("tokens", {}).items()},
         facts=cast(dict[str, JSON], _plain(item.get("result", {}))),
     )
 

@@ -23,6 +23,7 @@ from jobs.errors import (
     JobNotFound,
     KeyReused,
     LostClaim,
+    QueueRefused,
     QuotaExceeded,
     TooManyJobs,
     UserIsFull,
@@ -71,6 +72,7 @@ class Unfinished:
     job_id: JobId
     user_id: UserId
     waiting: bool
+    updated_at: int
     sent_at: int | None
 
 
@@ -118,14 +120,16 @@ class JobTable:
         except UserIsFull:
             return await self._create(replace(job, waiting=True), limits, key)
 
-    async def _create(self, job: Job, limits: Limits, key: IdempotencyKey | None) -> Job:
+    async def _create(
+        self, job: Job, limits: Limits, key: IdempotencyKey | None, instead_of: JobId | None = None
+    ) -> Job:
         actions = [
             self._actions.put_job(job),
             self._actions.take_unit(job, limits.daily),
             self._actions.count_in(job, unfinished=limits.unfinished, in_flight=limits.in_flight),
         ]
         if key is not None:
-            actions.append(self._actions.claim_key(job, key.record_id(job.user_id), key.body_hash))
+            actions.append(self._actions.claim_key(job, key.record_id(job.user_id), key.body_hash, instead_of))
         try:
             await aws.retrying(lambda: self._transact(actions))
         except ClientError as error:
@@ -138,9 +142,13 @@ class JobTable:
         if stored is not None:
             return job  # an earlier attempt of ours, whose answer was lost, has landed
         if claimed is not None and key is not None:
+            earlier = await self.get(JobId(str(claimed["target"])))
+            if earlier.failure is not None and earlier.failure.code == QueueRefused.code:
+                # That request came to nothing and was told so: the key is free.
+                return await self._create(job, limits, key, instead_of=earlier.job_id)
             if claimed.get("body") != key.body_hash:
                 raise KeyReused from error
-            return await self.get(JobId(str(claimed["target"])))
+            return earlier
         if user is not None and int(user.get("unfinishedJobs", 0)) >= limits.unfinished:
             raise TooManyJobs(limits.unfinished) from error
         if quota is not None:
@@ -158,12 +166,6 @@ class JobTable:
         # DynamoDB removes what has expired when it gets to it.
         claimed_until: Any = response.get("Item", {}).get("expiresAt", 0)
         return bool(claimed_until >= clock.now_milliseconds() // 1000)
-
-    async def release_key(self, user_id: UserId, key: IdempotencyKey) -> None:
-        """Let the key be used anew: the request it was claimed for came to nothing."""
-        await aws.retrying(
-            lambda: self._client.delete_item(TableName=self._tables.jobs, Key={"jobId": key.record_id(user_id)})
-        )
 
     async def renew_lease(self, job_id: JobId, owner: str, lease_until: int) -> bool:
         """Hold the job until then; returns False when it is not this owner's any more. Raises CloudUnavailable."""
@@ -242,6 +244,7 @@ class JobTable:
                     job_id=JobId(item["jobId"]),
                     user_id=UserId(item["userId"]),
                     waiting=item.get("waiting", False),
+                    updated_at=clock.milliseconds(item["updatedAt"]),
                     sent_at=int(item["sentAt"]) if "sentAt" in item else None,
                 )
             if "LastEvaluatedKey" not in response:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from jobs.errors import DarkroomError
 from jobs.ids import JobId, UserId
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
@@ -43,20 +44,41 @@ class Failure:
     message: str
     retryable: bool
 
+    @classmethod
+    def of(cls, error: DarkroomError, *, retryable: bool) -> Failure:
+        """Say it with the code and the sentence of an error."""
+        return cls(code=error.code, message=error.message, retryable=retryable)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """What a pipeline made: where it lies (``s3://bucket/key``), what it is, and how long the model took.
 
-    ``tokens`` is what the call is billed for, by kind.
     ``facts`` is the pipeline's own result for the client: JSON without floats, which DynamoDB refuses.
     """
 
     url: str
     model_name: str
     generation_milliseconds: int
-    tokens: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUse:
+    """What the models have answered, and so bill: calls, pictures, and tokens by kind, useless answers included."""
+
+    calls: int = 0
+    pictures: int = 0
+    tokens: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: ModelUse) -> ModelUse:
+        """Return both together."""
+        kinds = sorted(self.tokens.keys() | other.tokens.keys())
+        return ModelUse(
+            calls=self.calls + other.calls,
+            pictures=self.pictures + other.pictures,
+            tokens={kind: self.tokens.get(kind, 0) + other.tokens.get(kind, 0) for kind in kinds},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +107,10 @@ class Job:
     owner: str | None = None
     lease_until: int | None = None
     started_at: int | None = None
+    deferred_since: int | None = None
+    """Since when it has been put off, through no fault of its own, time and again."""
+    use: ModelUse = field(default_factory=ModelUse)
+    """What all its finished tries have used; a try that was cut off is missing."""
     output: Output | None = None
     processing_milliseconds: int | None = None
     failure: Failure | None = None

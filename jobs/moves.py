@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from jobs.errors import JobEnded, LostClaim
+from jobs.errors import JobEnded, LostClaim, MessageLost, WorkerLost
 from jobs.events import EventType
-from jobs.model import Charge, Failure, Job, Output, Status
+from jobs.model import Charge, Failure, Job, ModelUse, Output, Status
+
+MAX_CRASHES: Final = 3
+"""A job whose worker has vanished so often ends: something in it may be what kills them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,10 @@ def queued(now: int) -> Move:
 
 
 def claimed(owner: str, lease_until: int, now: int) -> Move:
-    """A worker takes the job unless it is over or somebody's lease still runs. ``owner`` names this one claim."""
+    """A worker takes the job unless it is over or somebody's lease still runs. ``owner`` names this one claim.
+
+    A job that has taken too many workers with it fails instead: the caller must look whether what it got is ``terminal``.
+    """
 
     def move(job: Job) -> Transition:
         if job.terminal:
@@ -61,6 +67,10 @@ def claimed(owner: str, lease_until: int, now: int) -> Move:
             return Transition(before=job, after=job, event=EventType.PROCESSING)
         if job.lease_until is not None and job.lease_until > now:
             raise LostClaim
+        # A worker that gave the job up said so; one that still stands in it has vanished.
+        crashes = job.crashes + (job.status is Status.PROCESSING)
+        if crashes >= MAX_CRASHES:
+            return _worker_lost(job, now)
         after = replace(
             job,
             status=Status.PROCESSING,
@@ -70,8 +80,7 @@ def claimed(owner: str, lease_until: int, now: int) -> Move:
             started_at=now,
             owner=owner,
             lease_until=lease_until,
-            # A worker that gave the job up said so; one that still stands in it has vanished.
-            crashes=job.crashes + (job.status is Status.PROCESSING),
+            crashes=crashes,
         )
         return Transition(before=job, after=after, event=EventType.PROCESSING, lease_unchanged=True)
 
@@ -122,33 +131,61 @@ def released(owner: str, now: int) -> Move:
 
     def move(job: Job) -> Transition:
         _check_owner(job, owner)
-        return Transition(before=job, after=_waiting_again(job, now), event=EventType.RETRYING)
+        after = replace(_waiting_again(job, now), deferred_since=None)
+        return Transition(before=job, after=after, event=EventType.RETRYING)
 
     return move
 
 
-def taken_from_the_dead(now: int, *, patience_milliseconds: int) -> Move:
-    """A job whose lease ran out so long ago that nobody will bring it back waits in the queue again, one crash older."""
+def put_off(owner: str, now: int) -> Move:
+    """The worker cannot work on the job now, which is not the job's doing; it waits in the queue."""
 
     def move(job: Job) -> Transition:
+        _check_owner(job, owner)
+        after = replace(_waiting_again(job, now), deferred_since=job.deferred_since or now)
+        return Transition(before=job, after=after, event=EventType.RETRYING)
+
+    return move
+
+
+def having_used(use: ModelUse, move: Move) -> Move:
+    """Make this move, and add to the job what the models have answered for it."""
+
+    def move_and_add(job: Job) -> Transition:
+        transition = move(job)
+        return replace(transition, after=replace(transition.after, use=job.use + use))
+
+    return move_and_add
+
+
+def taken_from_the_dead(now: int, *, patience_milliseconds: int) -> Move:
+    """A job whose lease ran out so long ago that nobody will bring it back waits in the queue again, one crash older.
+
+    With its last crash it fails instead.
+    """
+
+    def move(job: Job) -> Transition:
+        if job.terminal:
+            raise JobEnded
         if job.status is not Status.PROCESSING or (job.lease_until or 0) + patience_milliseconds > now:
             raise LostClaim
+        if job.crashes + 1 >= MAX_CRASHES:
+            return _worker_lost(job, now)
         after = replace(_waiting_again(job, now), crashes=job.crashes + 1, sent_at=now)
         return Transition(before=job, after=after, event=EventType.RETRYING, lease_unchanged=True)
 
     return move
 
 
-def lost(status: Status, failure: Failure, now: int, *, patience_milliseconds: int) -> Move:
-    """A job that stands in this status with nobody left to move it fails."""
+def expired(now: int) -> Move:
+    """A queued job whose message is gone fails."""
 
     def move(job: Job) -> Transition:
         if job.terminal:
             raise JobEnded
-        if job.status is not status or (job.lease_until or 0) + patience_milliseconds > now:
+        if job.status is not Status.QUEUED:
             raise LostClaim
-        after = replace(_ended(job, Status.FAILED, now), failure=failure)
-        return _giving_back(replace(_ending(job, after, EventType.FAILED), lease_unchanged=True))
+        return _lost(job, Failure.of(MessageLost(), retryable=True), now)
 
     return move
 
@@ -205,6 +242,16 @@ def brought_back(now: int) -> Move:
         )
 
     return move
+
+
+def _worker_lost(job: Job, now: int) -> Transition:
+    transition = _lost(job, Failure.of(WorkerLost(), retryable=True), now)
+    return replace(transition, after=replace(transition.after, crashes=job.crashes + 1))
+
+
+def _lost(job: Job, failure: Failure, now: int) -> Transition:
+    after = replace(_ended(job, Status.FAILED, now), failure=failure)
+    return _giving_back(replace(_ending(job, after, EventType.FAILED), lease_unchanged=True))
 
 
 def _waiting_again(job: Job, now: int) -> Job:

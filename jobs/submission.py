@@ -48,7 +48,7 @@ class Submission:
 
         Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (send again under the same key: whether it
         was stored is unknown when every answer was lost), and QueueRefused: the job is
-        `failed`, nothing was charged and the key is free again. When not even that could be written, the job is accepted
+        `failed`, nothing was charged and its key is free again. When not even that could be written, the job is accepted
         after all: it is stored, and sent later.
         """
         wanted = _new_job(request)
@@ -60,7 +60,7 @@ class Submission:
         try:
             await self._queue.send(job)
         except CloudUnavailable as error:
-            return Submitted(job=await self._settle_unsent(job, key, error))
+            return Submitted(job=await self._settle_unsent(job, error))
         return Submitted(job=await self._charge(job))
 
     async def admit(self, user_id: UserId) -> bool:
@@ -91,25 +91,20 @@ class Submission:
             logger.exception("A job could not be charged yet", extra={"action": "charge_later", "job_id": job.job_id})
             return job
 
-    async def _settle_unsent(self, job: Job, key: IdempotencyKey | None, error: CloudUnavailable) -> Job:
+    async def _settle_unsent(self, job: Job, error: CloudUnavailable) -> Job:
         """Fail a job that the queue refused, and raise QueueRefused; or return it because it lives on."""
-        failure = Failure(code=QueueRefused.code, message=QueueRefused(job.job_id).message, retryable=True)
-        extra = {"action": "refuse_later", "job_id": job.job_id}
+        refused = QueueRefused(job.job_id)
+        failure, now = Failure.of(refused, retryable=True), clock.now_milliseconds()
         try:
-            now = clock.now_milliseconds()
             await self._table.apply(job, moves.failed(failure, now, owner=None, keeps_charge=False))
         except LostClaim:
             return await self._charge(job)  # the queue did take the message, only its answer was lost
         except CloudUnavailable:
             # It is stored and cannot be ended: then it is accepted, and the sweeper sends and charges it.
+            extra = {"action": "refuse_later", "job_id": job.job_id}
             logger.exception("A refused job could not be failed", extra=extra)
             return job
-        if key is not None:
-            try:
-                await self._table.release_key(job.user_id, key)
-            except CloudUnavailable:
-                logger.exception("The key of a refused job could not be released", extra=extra)
-        raise QueueRefused(job.job_id) from error
+        raise refused from error
 
 
 def _new_job(request: Request) -> Job:

@@ -7,19 +7,18 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from jobs import clock, moves
-from jobs.errors import CloudUnavailable, JobNotFound, LostClaim, MessageLost, PermanentError, WorkerLost
+from jobs.errors import CloudUnavailable, JobNotFound, LostClaim
 from jobs.ids import JobId, UserId
 from jobs.items import STATUS_SHARDS
 from jobs.job_table import JobTable
-from jobs.model import Failure, Job, Status
+from jobs.model import Job, Status
 from jobs.submission import Submission
 
 logger = logging.getLogger(__name__)
 
-MAX_CRASHES: Final = 3
 _MAX_REFUSALS: Final = 3
 
 
@@ -28,7 +27,8 @@ class SweepTimes:
     """When a job counts as left behind, all in seconds.
 
     ``unsent``: stored, but its message may never have been sent. ``lease``: how long a lease is; two of them after its end
-    the queue should have brought the job back. ``unclaimed``: queued for so long that its message may be gone.
+    the queue should have brought the job back. ``unclaimed``: queued for so long that its message may be gone; it is then
+    sent once more, and again after twice that time, and so on.
     ``retention``: as long as the queue keeps a message.
     """
 
@@ -37,6 +37,13 @@ class SweepTimes:
     lease: float = 120
     unclaimed: float = 900
     retention: float = 4 * clock.DAY_SECONDS
+
+
+class _Queued(Protocol):
+    @property
+    def updated_at(self) -> int: ...
+    @property
+    def sent_at(self) -> int | None: ...
 
 
 class Sweeper:
@@ -82,7 +89,7 @@ class Sweeper:
                 async for row in self._table.unfinished_before(status, shard, before):
                     if row.waiting:
                         users[row.user_id] = None
-                    elif status is not Status.QUEUED or self._is_due(row.sent_at):
+                    elif status is not Status.QUEUED or self._is_due(row):
                         await self._mend(row.job_id)
         for user_id in users:
             if await self._submission.admit(user_id):
@@ -123,31 +130,30 @@ class Sweeper:
             if self._refusals >= _MAX_REFUSALS:
                 raise
 
-    def _is_due(self, sent_at: int | None) -> bool:
-        return clock.now_milliseconds() - (sent_at or 0) > self._times.unclaimed * 1000
+    def _is_due(self, job: _Queued) -> bool:
+        """Each wait is as long as all before it: what nobody fetches must not fill the queue."""
+        last = max(job.sent_at or 0, job.updated_at)
+        wait = max(self._times.unclaimed * 1000, last - job.updated_at)
+        return clock.now_milliseconds() - last > wait
 
     async def _bring_back(self, job: Job) -> None:
         """Two leases after its end the queue would have delivered the job again, had it still had it."""
         now, patience = clock.now_milliseconds(), round(2 * self._times.lease * 1000)
-        if job.crashes + 1 >= MAX_CRASHES:
-            move = moves.lost(Status.PROCESSING, _failure(WorkerLost()), now, patience_milliseconds=patience)
-            await self._table.apply(job, move)
+        job = await self._table.apply(job, moves.taken_from_the_dead(now, patience_milliseconds=patience))
+        if job.terminal:
             logger.error("A job took its worker with it time and again", extra=_extra("worker_lost", job))
             return
-        move = moves.taken_from_the_dead(now, patience_milliseconds=patience)
-        await self._submission.send_again(await self._table.apply(job, move))
+        await self._submission.send_again(job)
         logger.warning("A job was taken from a dead worker", extra=_extra("taken_back", job))
 
     async def _send_unclaimed(self, job: Job) -> None:
         """A message may be gone; a second one is harmless. After the queue's retention the job is told to be lost."""
         now = clock.now_milliseconds()
         if now - job.updated_at > self._times.retention * 1000:
-            await self._table.apply(
-                job, moves.lost(Status.QUEUED, _failure(MessageLost()), now, patience_milliseconds=0)
-            )
+            await self._table.apply(job, moves.expired(now))
             logger.error("A job's message expired", extra=_extra("message_lost", job))
             return
-        if not self._is_due(job.sent_at) or now - job.updated_at < self._times.unclaimed * 1000:
+        if not self._is_due(job):
             return
         await self._submission.send_again(await self._table.apply(job, moves.sent_again(now)))
         logger.warning("A queued job was sent once more", extra=_extra("sent_again", job))
@@ -156,10 +162,6 @@ class Sweeper:
         if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
             logger.critical("The sweeper died", exc_info=error, extra={"action": "sweeper_died"})
             self.failed.set_result(None)
-
-
-def _failure(error: PermanentError) -> Failure:
-    return Failure(code=error.code, message=error.message, retryable=True)
 
 
 def _extra(action: str, job: Job) -> dict[str, object]:

@@ -59,10 +59,18 @@ def _plain_view(job: Job) -> dict[str, JSON]:
         "processingTime": job.processing_milliseconds,
         "createdAt": clock.iso(job.created_at),
         "updatedAt": clock.iso(job.updated_at),
+        **_use_view(job),
         **_output_view(job),
         **_failure_view(job),
     }
     return {name: value for name, value in view.items() if value is not None}
+
+
+def _use_view(job: Job) -> dict[str, JSON]:
+    use = job.use
+    if not use.calls:
+        return {}
+    return {"modelUse": {"calls": use.calls, "pictures": use.pictures, "tokens": dict(use.tokens)}}
 
 
 def _output_view(job: Job) -> dict[str, JSON]:
@@ -73,7 +81,6 @@ def _output_view(job: Job) -> dict[str, JSON]:
             "generationTime": job.output.generation_milliseconds,
             "modelName": job.output.model_name,
             "outputKey": items.s3_key(job.output.url),
-            "tokens": dict(job.output.tokens),
         },
         "result": dict(job.output.facts),
     }

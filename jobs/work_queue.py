@@ -7,11 +7,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from jobs import aws, clock
 from jobs.aws import LONG_POLL_SECONDS
-from jobs.errors import CloudUnavailable
 from jobs.ids import JobId
 from jobs.model import Job
 
@@ -76,20 +73,17 @@ class WorkQueue:
             await self.delete([delivery.receipt])
 
     async def _send(self, url: str, body: str, *, group: str, delay_seconds: int) -> None:
-        with aws.mapped_errors():
-            try:
-                await self._client.send_message(
-                    QueueUrl=url,
-                    MessageBody=body,
-                    MessageGroupId=group,
-                    DelaySeconds=min(delay_seconds, MAX_DELAY_SECONDS),
-                )
-            except ClientError as error:
-                raise CloudUnavailable from error
+        with aws.unavailable_whatever_it_says():
+            await self._client.send_message(
+                QueueUrl=url,
+                MessageBody=body,
+                MessageGroupId=group,
+                DelaySeconds=min(delay_seconds, MAX_DELAY_SECONDS),
+            )
 
     async def receive(self, most: int) -> list[Delivery]:
         """Wait up to 20 seconds for messages, at most ``most`` (and 10)."""
-        with aws.mapped_errors():
+        with aws.unavailable_whatever_it_says():
             answer = await self._receiver.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=min(most, MAX_BATCH),
@@ -102,7 +96,7 @@ class WorkQueue:
     async def delete(self, receipts: list[str]) -> None:
         """Remove up to ten received messages; one that cannot be removed comes back and is recognised as done."""
         entries = [{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in enumerate(receipts)]
-        with aws.mapped_errors():
+        with aws.unavailable_whatever_it_says():
             answer = await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
         for refused in answer.get("Failed", []):
             logger.warning("A message was not deleted", extra={"action": "delete_refused", "reason": refused["Code"]})
@@ -113,7 +107,7 @@ class WorkQueue:
             {"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for number, receipt in enumerate(receipts)
         ]
-        with aws.mapped_errors():
+        with aws.unavailable_whatever_it_says():
             answer = await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
         return {receipts[int(refused["Id"])] for refused in answer.get("Failed", [])}
 

@@ -69,3 +69,37 @@ class Refuses(_Wrapped):
         reasons = [{"Code": "None"}, {"Code": self._code, "Message": "Not now"}]
         response: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
         raise ClientError(response, "TransactWriteItems")
+
+
+class HeldBackPut(_Wrapped):
+    """Holds each upload until ``go`` is set; ``landed`` counts those that came to their end."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+        self.landed = 0
+
+    async def put_object(self, **arguments: Any) -> Any:
+        """Store, once it may."""
+        self.reached.set()
+        await self.go.wait()
+        answer = await self._client.put_object(**arguments)
+        self.landed += 1
+        return answer
+
+
+class RefusesCalls(_Wrapped):
+    """Refuses the first ``count`` calls of one name with an answer that is neither a throttling nor an outage."""
+
+    def __init__(self, client: Any, name: str, count: int) -> None:
+        super().__init__(client)
+        self._name = name
+        self.left = count
+
+    def __getattr__(self, name: str) -> Any:
+        return self._refuse if name == self._name and self.left > 0 else super().__getattr__(name)
+
+    async def _refuse(self, **_: Any) -> Any:
+        self.left -= 1
+        raise ClientError({"Error": {"Code": "OverLimit"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, self._name)  # type: ignore[typeddict-item]

@@ -214,7 +214,7 @@ async def open_house(
                 FixedKey("simulated"),
                 {config.image_model: gate},
                 meters,
-                lambda model, tokens, pictures: None,
+                lambda model, use: None,
             ),
             images=images,
             bus=bus,

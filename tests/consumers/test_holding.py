@@ -10,16 +10,19 @@ from typing import Any, cast
 
 import pytest
 
+from consumers.attempt import Attempt
 from consumers.failures import FailureClass
 from consumers.gate_state import NotNow
 from jobs import clock, moves
 from jobs.aws import ATTEMPTS, Clients
 from jobs.control import CancelOutcome, Control
 from jobs.events import JobProgress, Stage
+from jobs.files import Files
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Status
-from tests.aws_faults import Refuses
+from jobs.work_queue import Delivery, WorkQueue
+from tests.aws_faults import HeldBackPut, Refuses, RefusesCalls
 from tests.consumers.house import House, Story, open_house
 
 
@@ -34,12 +37,18 @@ async def short_leases(
         yield house
 
 
-async def calls_gemini(story: Story) -> None:
-    """Wait until a job is in Gemini's hands."""
+async def reaches(story: Story, stage: Stage) -> None:
+    """Wait until a job is so far."""
     async with asyncio.timeout(20):
-        while not any(isinstance(note, JobProgress) and note.stage is Stage.GENERATING for note in story.notices):
+        while not any(isinstance(note, JobProgress) and note.stage is stage for note in story.notices):
             story.news.clear()
             await story.news.wait()
+
+
+async def only_delivery(house: House) -> Delivery:
+    """Receive the one message there is."""
+    [delivery] = await house.queue.receive(1)
+    return delivery
 
 
 async def test_a_job_longer_than_its_visibility_runs_once(
@@ -67,7 +76,7 @@ async def test_a_worker_that_lost_its_lease_stops_working(
         story = Story(house.bus, user)
         job = await house.submit(user, photo, "[[sim:slow=30]]")
         async with house.pool() as pool:
-            await calls_gemini(story)
+            await reaches(story, Stage.GENERATING)
             held = await house.table.get(job.job_id)
             now = clock.now_milliseconds()
             await house.table.renew_lease(job.job_id, held.owner or "", now - 1)
@@ -88,7 +97,7 @@ async def test_a_cancel_drops_the_call_that_runs(house: House, story: Story, use
     control = Control(house.table, house.files, house.submission, house.bus)
     job = await house.submit(user, photo, "[[sim:slow=30]]")
     async with house.pool(slots=1) as pool:
-        await calls_gemini(story)
+        await reaches(story, Stage.GENERATING)
         canceled = await control.cancel(await house.table.get(job.job_id))
         async with asyncio.timeout(5):
             await pool.stop(20)  # ends with the work in hand, which would take 30 s
@@ -165,3 +174,109 @@ async def test_a_table_that_refuses_claims_burns_no_receive(
     assert 1 == done.attempt
     assert 0 == await house.messages(house.dead_letters_url)
     assert (1, 1) == await house.usage(user)
+
+
+async def test_a_cancel_while_the_model_is_shut_is_free(house: House, story: Story, user: UserId, photo: bytes) -> None:
+    """The job is in hand, and waits at the gate: Gemini has not been called."""
+    control = Control(house.table, house.files, house.submission, house.bus)
+    job = await house.submit(user, photo)
+    async with house.gate.admit(1) as permit:
+        permit.failed(FailureClass.THROTTLED, 15)
+    running = asyncio.create_task(Attempt(house.workshop, await only_delivery(house)).run())
+    await reaches(story, Stage.PREPARING)
+    canceled = await control.cancel(await house.table.get(job.job_id))
+    async with asyncio.timeout(5):
+        await running
+
+    assert (CancelOutcome.WHILE_RUNNING, True) == (canceled.outcome, canceled.given_back)
+    assert (0, 0) == await house.usage(user)
+
+
+async def test_a_result_that_is_stored_while_its_job_is_canceled_is_taken_away(
+    house: House, story: Story, user: UserId, photo: bytes, cloud_environment: Mapping[str, str]
+) -> None:
+    """The upload is not cut in its middle, for nobody could tell then whether it still lands."""
+    slow = HeldBackPut(house.clients.s3)
+    files = Files(
+        cast(Any, slow),
+        upload_bucket=house.upload_bucket,
+        result_bucket=cloud_environment["RESULT_BUCKET"],
+        upload_link_seconds=600,
+    )
+    held = replace(house, workshop=replace(house.workshop, files=files))
+    control = Control(house.table, house.files, house.submission, house.bus)
+    job = await house.submit(user, photo)
+    async with held.pool(slots=1) as pool:
+        async with asyncio.timeout(20):
+            await slow.reached.wait()
+        await control.cancel(await house.table.get(job.job_id))
+        slow.go.set()
+        await pool.stop(20)
+    left = await house.clients.s3.list_objects_v2(
+        Bucket=cloud_environment["RESULT_BUCKET"], Prefix=f"generated/{user}/"
+    )
+
+    assert slow.landed
+    assert 0 == left["KeyCount"]
+    assert "job.canceled" == story.events[-1]
+
+
+async def test_a_claim_ends_a_job_that_has_taken_its_workers_with_it(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """Its message is gone with it."""
+    await house.reset_simulator()
+    job = await house.submit(user, photo)
+    now = clock.now_milliseconds()
+    for worker in ("first", "second", "third"):
+        job = await house.table.apply(job, moves.claimed(worker, now - 1, now))
+    async with house.pool() as pool:
+        failed = await story.until("job.failed")
+        await pool.stop(20)
+
+    assert failed.failure is not None
+    assert ("worker_lost", 3) == (failed.failure.code, failed.crashes)
+    assert (0, 0) == await house.usage(user)
+    assert 0 == (await house.simulator_stats())["calls"]
+    assert 0 == await house.messages(house.queue_url)
+
+
+async def test_a_job_may_be_put_off_for_a_day_from_the_first_time_on(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """Then it fails, and is given back."""
+    job = await house.submit(user, photo)
+    yesterday = clock.now_milliseconds() - clock.DAY_SECONDS * 1000 - 1
+    claimed = await house.table.apply(job, moves.claimed("me", yesterday + 1000, yesterday))
+    await house.table.apply(claimed, moves.put_off("me", yesterday))
+    house.gate.close_until(clock.now_milliseconds() / 1000 + 100, "Closed.")
+    await Attempt(house.workshop, await only_delivery(house)).run()
+    failed = await story.until("job.failed")
+
+    assert failed.failure is not None
+    assert ("provider_failure", True) == (failed.failure.code, failed.failure.retryable)
+    assert (0, 0) == await house.usage(user)
+
+
+@pytest.mark.parametrize("name", ["receive_message", "delete_message_batch", "change_message_visibility_batch"])
+async def test_a_queue_that_refuses_for_a_while_kills_nothing(
+    house: House, story: Story, user: UserId, photo: bytes, name: str
+) -> None:
+    """Too many messages in flight, a key that KMS throttles: the pool goes on, and is there when it is over."""
+    client = RefusesCalls(house.clients.sqs, name, 1)
+    queue = WorkQueue(
+        cast(Any, client),
+        cast(Any, client),
+        url=house.queue_url,
+        visibility_seconds=3,
+        dead_letters_url=house.dead_letters_url,
+    )
+    workshop = replace(house.workshop, queue=queue)
+    await house.submit(user, photo, "[[sim:slow=4]]")
+    async with replace(house, queue=queue, workshop=workshop).pool() as pool:
+        await story.until("job.completed")
+        assert not pool.failed.done()
+        await pool.stop(20)
+
+    assert 0 == client.left
+    assert 0 == await house.messages(house.queue_url)

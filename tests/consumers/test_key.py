@@ -17,6 +17,7 @@ from consumers.metrics import PoolMetrics
 from jobs import aws
 from jobs.aws import AWSConfig
 from jobs.ids import new_job_id
+from jobs.model import ModelUse
 from jobs.secret import FixedKey, Key, SecretKey
 
 
@@ -30,6 +31,16 @@ def aws_config(environment: Mapping[str, str]) -> AWSConfig:
     )
 
 
+class Nobody:
+    """A customer who does not listen."""
+
+    def call_begins(self) -> None:
+        """Ignore it."""
+
+    def is_billed(self, use: ModelUse) -> None:
+        """Ignore it."""
+
+
 async def edit(environment: Mapping[str, str], key: Key, photo: Picture) -> bytes:
     """Call the simulator with this key; it refuses the key "bad" the way Google does."""
     return await edit_with("gemini-nano-banana-2.1", environment, key, photo)
@@ -41,11 +52,9 @@ async def edit_with(model_name: str, environment: Mapping[str, str], key: Key, p
     registry = CollectorRegistry()
     gate = Gate(model_name, GateConfig(most=1), GateMetrics(registry), lambda state: None)
     async with gemini.open_session(config) as session:
-        model = Gemini(
-            session, config, key, {model_name: gate}, PoolMetrics(registry), lambda model, tokens, pictures: None
-        )
+        model = Gemini(session, config, key, {model_name: gate}, PoolMetrics(registry), lambda model, use: None)
         try:
-            return (await model.edit("A headshot, please.", photo)).content
+            return (await model.edit("A headshot, please.", photo, Nobody())).content
         finally:
             gate.close()
 

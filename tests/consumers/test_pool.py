@@ -156,6 +156,7 @@ async def test_a_passing_failure_is_tried_again(house: House, story: Story, user
     assert ["job.queued", "job.processing", "job.completed"] == story.events
     assert 1 == done.attempt
     assert (1, 1) == await house.usage(user)
+    assert (1, 1) == (done.use.calls, done.use.pictures)
 
 
 @pytest.mark.parametrize("marker", ["[[sim:text]]", "[[sim:no-image]]"])
@@ -172,6 +173,8 @@ async def test_an_answer_without_a_picture_fails_after_some_tries(
     assert ("unusable_answer", True, 1) == (job.failure.code, job.failure.retryable, job.attempt)
     assert 3 == (await house.simulator_stats())["calls"]
     assert (0, 0) == await house.usage(user)
+    assert (3, 0) == (job.use.calls, job.use.pictures)
+    assert 0 < job.use.tokens["prompt"]
 
 
 @pytest.mark.parametrize(

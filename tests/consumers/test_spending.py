@@ -20,11 +20,13 @@ from consumers.spending import LIMIT_REACHED, PRICES, Prices, Spending
 from jobs import clock
 from jobs.aws import Clients
 from jobs.job_table import Tables
+from jobs.model import ModelUse
 from jobs.spend_table import Spend, SpendTable
 
 MODEL = "gemini-nano-banana-2.1"
 DOLLAR = 1_000_000
-PICTURE = {"prompt": 1000, "output": 1120}
+TOKENS = {"prompt": 1000, "output": 1120}
+PICTURE = ModelUse(calls=1, pictures=1, tokens=TOKENS)
 PICTURE_COST = 1500 + 33_600
 MILLISECONDS_OF_A_DAY = clock.DAY_SECONDS * 1000
 
@@ -117,8 +119,8 @@ async def day(clients: Clients, tables: Tables) -> AsyncIterator[Day]:
 @pytest.mark.parametrize(
     ("model", "tokens", "pictures", "microdollars"),
     [
-        (MODEL, PICTURE, 1, PICTURE_COST),
-        (MODEL, {**PICTURE, "thoughts": 100}, 1, PICTURE_COST + 750),
+        (MODEL, TOKENS, 1, PICTURE_COST),
+        (MODEL, {**TOKENS, "thoughts": 100}, 1, PICTURE_COST + 750),
         (MODEL, {}, 2, 67_200),
         (MODEL, {"prompt": 1000, "output": 100}, 0, 1500 + 750),
         (MODEL, {"prompt": 1000, "output": 2520}, 1, 1500 + 75_600),
@@ -149,7 +151,7 @@ async def test_what_calls_cost_is_written_when_the_task_stops(day: Day) -> None:
     registry = CollectorRegistry()
     spending = await day.opened(None, registry=registry)
     for _ in range(3):
-        spending.note(MODEL, PICTURE, 1)
+        spending.note(MODEL, PICTURE)
     before = await day.row()
     await spending.stop()
 
@@ -173,10 +175,10 @@ async def test_the_row_is_no_user_s(day: Day) -> None:
 async def test_the_limit_closes_until_midnight(day: Day) -> None:
     """Without waiting for the next flush, because more than a hundredth is pending; the order is given once."""
     spending = await day.opened(2 * PICTURE_COST / DOLLAR)
-    spending.note(MODEL, PICTURE, 1)
-    spending.note(MODEL, PICTURE, 1)
+    spending.note(MODEL, PICTURE)
+    spending.note(MODEL, PICTURE)
     await day.closing()
-    spending.note(MODEL, PICTURE, 1)  # one that was under way
+    spending.note(MODEL, PICTURE)  # one that was under way
     await spending.stop()
 
     assert [(day.midnight, LIMIT_REACHED)] == day.closed
@@ -195,7 +197,7 @@ async def test_a_gate_that_is_closed_lets_nothing_be_fetched(day: Day) -> None:
     day.stack.callback(gate.close)
     spending = await day.opened(PICTURE_COST / DOLLAR, close=gate.close_until)
     was_open = gate.is_open_for_fetching
-    spending.note(MODEL, PICTURE, 1)
+    spending.note(MODEL, PICTURE)
     await day.closing()
 
     assert was_open
@@ -208,10 +210,10 @@ async def test_two_processes_are_capped_together(day: Day) -> None:
     limit = 3 * PICTURE_COST / DOLLAR
     one, two = await day.opened(limit), await day.opened(limit)
     for _ in range(2):
-        one.note(MODEL, PICTURE, 1)
+        one.note(MODEL, PICTURE)
     await one.stop()
     early = list(day.closed)
-    two.note(MODEL, PICTURE, 1)
+    two.note(MODEL, PICTURE)
     await day.closing()
 
     assert [] == early
@@ -241,10 +243,10 @@ async def test_a_new_day_has_its_own_row(day: Day) -> None:
     spending = await day.opened(200 * PICTURE_COST / DOLLAR)
     yesterday = await day.row()
     await day.table.add(day.name, Spend(microdollars=200 * PICTURE_COST))
-    spending.note(MODEL, PICTURE, 1)
+    spending.note(MODEL, PICTURE)
     day.now += MILLISECONDS_OF_A_DAY
-    spending.note(MODEL, PICTURE, 1)
-    spending.note(MODEL, PICTURE, 1)
+    spending.note(MODEL, PICTURE)
+    spending.note(MODEL, PICTURE)
     await spending.stop()
     today = await day.row()
     day.now -= MILLISECONDS_OF_A_DAY
@@ -259,10 +261,10 @@ async def test_what_could_not_be_told_is_told_later(day: Day) -> None:
     client = Unanswered(day.clients.dynamodb, 5)
     spending = await day.opened(100, client=client)
     for _ in range(30):
-        spending.note(MODEL, PICTURE, 1)  # a hundredth is pending: flushed at once, in vain
+        spending.note(MODEL, PICTURE)  # a hundredth is pending: flushed at once, in vain
     async with asyncio.timeout(15):
         await client.has_failed.wait()
-    spending.note(MODEL, PICTURE, 1)
+    spending.note(MODEL, PICTURE)
     await spending.stop()
 
     assert {"microdollars": 31 * PICTURE_COST, "pictures": 31, "tokens": 31 * 2120} == await day.row()

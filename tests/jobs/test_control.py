@@ -14,6 +14,7 @@ from jobs.control import Canceled, CancelOutcome, Control
 from jobs.errors import JobEnded, JobNotEnded, JobNotFound, LostClaim, QuotaExceeded, UploadNotFound
 from jobs.events import JobProgress, Stage
 from jobs.ids import UserId
+from jobs.items import s3_key
 from jobs.job_table import IdempotencyKey, Limits
 from jobs.model import Charge, Job, Status
 from tests.aws_faults import AnswersLost, HeldBack
@@ -297,7 +298,7 @@ async def test_a_job_whose_upload_is_gone_is_not_retried(ground: Ground, user: U
     job = replace(new_job(user), input_url=url)
     await ground.table.create(job, LIMITS)
     ended = (await ground.control().cancel(job)).job
-    await ground.files.delete(url)
+    await ground.clients.s3.delete_object(Bucket=ground.upload_bucket, Key=s3_key(url))
 
     with pytest.raises(UploadNotFound):
         await ground.control().retry(ended)
@@ -379,7 +380,7 @@ async def test_the_message_of_a_deleted_job_hurts_nobody(ground: Ground, user: U
         moves.queued(now),
         moves.sent_again(now),
         moves.brought_back(now),
-        moves.lost(Status.PROCESSING, FAILURE, now, patience_milliseconds=0),
+        moves.expired(now),
     ):
         with pytest.raises(LostClaim):
             await ground.table.apply(job, move)

@@ -130,28 +130,34 @@ async def test_a_waiting_job_is_found_by_its_key(ground: Ground, user: UserId) -
     assert (2, 1) == await ground.usage(user)
 
 
-async def test_a_request_that_the_queue_refused_gives_its_key_back(
-    ground: Ground, user: UserId, unreachable_queue: WorkQueue
+@pytest.mark.parametrize("key", [KEY, OTHER_BODY])
+async def test_the_key_of_a_request_that_the_queue_refused_is_free(
+    ground: Ground, user: UserId, unreachable_queue: WorkQueue, key: IdempotencyKey
 ) -> None:
-    """The caller may try the very same request again."""
+    """The caller may try the very same request again, or another; that one then has the key."""
     with pytest.raises(QueueRefused) as caught:
         await replace(ground, queue=unreachable_queue).submission().submit(request_of(user), KEY)
-    again = await ground.submission().submit(request_of(user), KEY)
+    again = await ground.submission().submit(request_of(user), key)
+    replayed = await ground.submission().submit(request_of(user), key)
 
     assert caught.value.job_id != again.job.job_id
-    assert not again.replayed
+    assert (False, True) == (again.replayed, replayed.replayed)
+    assert again.job.job_id == replayed.job.job_id
     assert (1, 1) == await ground.usage(user)
     assert Counts(1, 1) == await ground.counts(user)
 
 
-async def test_a_released_key_is_free(ground: Ground, user: UserId) -> None:
-    """Releasing it twice is no harm."""
-    first = await ground.submission().submit(request_of(user), KEY)
-    await ground.table.release_key(user, KEY)
-    await ground.table.release_key(user, KEY)
-    second = await ground.submission().submit(request_of(user), OTHER_BODY)
+async def test_the_key_of_a_refused_request_is_given_to_one_of_ten(
+    ground: Ground, user: UserId, unreachable_queue: WorkQueue
+) -> None:
+    """Even when they all come at once."""
+    with pytest.raises(QueueRefused):
+        await replace(ground, queue=unreachable_queue).submission().submit(request_of(user), KEY)
+    submitted = await asyncio.gather(*(ground.submission().submit(request_of(user), KEY) for _ in range(10)))
 
-    assert first.job.job_id != second.job.job_id
+    assert 1 == len({one.job.job_id for one in submitted})
+    assert 1 == sum(not one.replayed for one in submitted)
+    assert Counts(1, 1) == await ground.counts(user)
 
 
 async def test_the_record_of_a_key_is_no_job(ground: Ground, user: UserId) -> None:

@@ -10,7 +10,7 @@ from jobs import moves
 from jobs.errors import JobEnded, LostClaim
 from jobs.events import EventType
 from jobs.ids import JobId, UserId
-from jobs.model import Charge, Failure, Job, Output, Status
+from jobs.model import Charge, Failure, Job, ModelUse, Output, Status
 
 PENDING = Job(
     job_id=JobId("job_1"),
@@ -85,7 +85,9 @@ def test_a_job_whose_lease_ran_out_is_claimed() -> None:
         moves.failed(FAILURE, 2_000, owner="me", keeps_charge=False),
         moves.released("me", 2_000),
         moves.canceled_if(lambda _: True, 2_000),
-        moves.lost(Status.PROCESSING, FAILURE, 20_000, patience_milliseconds=0),
+        moves.put_off("me", 2_000),
+        moves.taken_from_the_dead(20_000, patience_milliseconds=0),
+        moves.expired(20_000),
         moves.sent_again(2_000),
         moves.admitted(16),
     ],
@@ -102,6 +104,7 @@ def test_a_terminal_job_never_moves(move: moves.Move) -> None:
         moves.completed("you", OUTPUT, 2_000),
         moves.failed(FAILURE, 2_000, owner="you", keeps_charge=False),
         moves.released("you", 2_000),
+        moves.put_off("you", 2_000),
     ],
 )
 def test_only_the_holder_moves_a_job(move: moves.Move) -> None:
@@ -147,6 +150,7 @@ def test_rejected_content_keeps_its_charge() -> None:
         (QUEUED, 0),
         (replace(HELD, lease_until=1), 1),
         (replace(HELD, lease_until=1, crashes=1), 2),
+        (replace(HELD, lease_until=1, crashes=2), 3),
         (replace(QUEUED, crashes=1), 1),
     ],
 )
@@ -252,23 +256,50 @@ def test_only_a_job_whose_lease_is_long_over_is_taken_from_the_dead(job: Job) ->
         moves.taken_from_the_dead(9_499, patience_milliseconds=500)(job)
 
 
-def test_a_lost_job_gives_its_unit_back_and_says_why() -> None:
+@pytest.mark.parametrize(
+    ("move", "job", "code"),
+    [
+        (moves.taken_from_the_dead(9_500, patience_milliseconds=500), replace(HELD, crashes=2), "worker_lost"),
+        (moves.claimed("you", 20_000, 9_500), replace(HELD, crashes=2), "worker_lost"),
+        (moves.expired(9_500), QUEUED, "message_lost"),
+    ],
+)
+def test_a_lost_job_gives_its_unit_back_and_says_why(move: moves.Move, job: Job, code: str) -> None:
     """It failed, and not by its owner's doing."""
-    transition = moves.lost(Status.PROCESSING, FAILURE, 9_500, patience_milliseconds=500)(replace(HELD, crashes=2))
+    transition = move(job)
+    failure = transition.after.failure
 
-    assert (Status.FAILED, FAILURE, Charge.RETURNED) == (
-        transition.after.status,
-        transition.after.failure,
-        transition.after.charge,
-    )
+    assert (Status.FAILED, Charge.RETURNED) == (transition.after.status, transition.after.charge)
+    assert failure is not None
+    assert (code, True) == (failure.code, failure.retryable)
     assert (-1, -1) == (transition.taken_delta, transition.charged_delta)
     assert transition.lease_unchanged
 
 
-def test_a_job_whose_lease_may_still_be_renewed_is_not_lost() -> None:
-    """Patience has half a second left."""
+@pytest.mark.parametrize("job", [PENDING, HELD])
+def test_only_a_queued_job_expires(job: Job) -> None:
+    """The others have no message to lose."""
     with pytest.raises(LostClaim):
-        moves.lost(Status.PROCESSING, FAILURE, 9_499, patience_milliseconds=500)(HELD)
+        moves.expired(9_500)(job)
+
+
+def test_being_put_off_is_counted_from_its_first_time() -> None:
+    """Until a try of the job itself goes wrong."""
+    once = moves.put_off("me", 3_000)(HELD).after
+    twice = moves.put_off("me", 9_000)(replace(HELD, deferred_since=once.deferred_since)).after
+    tried = moves.released("me", 10_000)(replace(HELD, deferred_since=twice.deferred_since)).after
+
+    assert [3_000, 3_000, None] == [job.deferred_since for job in (once, twice, tried)]
+
+
+def test_what_the_models_answered_is_added_to_the_job() -> None:
+    """Whatever became of the try."""
+    first = ModelUse(calls=1, tokens={"prompt": 10, "thoughts": 1})
+    again = ModelUse(calls=2, pictures=1, tokens={"prompt": 5, "output": 7})
+    retried = moves.having_used(first, moves.released("me", 3_000))(HELD).after
+    after = moves.having_used(again, moves.completed("me", OUTPUT, 4_000))(replace(HELD, use=retried.use)).after
+
+    assert ModelUse(calls=3, pictures=1, tokens={"output": 7, "prompt": 15, "thoughts": 1}) == after.use
 
 
 def test_a_second_message_changes_nothing_visible() -> None:

@@ -121,6 +121,18 @@ async def test_a_job_that_nobody_claims_gets_one_more_message(ground: Ground, us
     assert ["job.queued"] == await ground.events(job)
 
 
+@pytest.mark.parametrize(("sent_seconds_ago", "is_sent"), [(1000, False), (1400, False), (2100, True)])
+async def test_a_job_that_nobody_fetches_is_sent_ever_more_rarely(
+    ground: Ground, user: UserId, sent_seconds_ago: int, *, is_sent: bool
+) -> None:
+    """Each wait is as long as all before it: an outage of days must not fill the queue."""
+    job = await stored(ground.table, user, age_seconds=3000)
+    await ground.table.apply(job, moves.sent_again(clock.now_milliseconds() - sent_seconds_ago * 1000))
+    await ground.sweeper().sweep()
+
+    assert is_sent == ([job.job_id] == await ground.messages())
+
+
 async def test_a_job_that_waited_longer_than_its_message_lives_is_lost(ground: Ground, user: UserId) -> None:
     """It fails with a code of its own, and the day that was charged gets its unit back."""
     job = await stored(ground.table, user, age_seconds=5 * DAY_SECONDS)
