@@ -67,6 +67,7 @@ class Report:
     """What a run came to."""
 
     accepted: frozenset[JobId]
+    refused: frozenset[JobId]
     books: Audit
     gemini: dict[str, Any]
     recoveries: tuple[Recovery, ...]
@@ -80,6 +81,7 @@ class Report:
         return {
             "lost": len(books.lost(self.accepted)),
             "made twice for one key": len(self._strays()),
+            "said to be refused and was not": len(books.wrongly_refused(self.refused)),
             "run twice to completion": len(books.completed_twice),
             "wrong charges": len(books.wrong_charges + books.wrong_totals),
             "events missing from the log": len(books.missing_events),
@@ -122,6 +124,7 @@ class Run:
     options: argparse.Namespace
     service: Service
     accepted: set[JobId] = field(default_factory=set)
+    refused: set[JobId] = field(default_factory=set)
     ended: dict[JobId, float] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
     submit_tries: int = 0
@@ -268,6 +271,8 @@ class User:
             async with session.post(f"{self._run.service.url}/generate", json=body, headers=headers) as answer:
                 if answer.status == 200:
                     return JobId((await answer.json())["jobId"])
+                if answer.status == 500:
+                    self._run.refused.add(JobId((await answer.json())["jobId"]))
                 assert answer.status >= 500 or answer.status == 429, await answer.text()
         except (aiohttp.ClientError, TimeoutError):
             pass  # dead, dying, or cut off
@@ -308,6 +313,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> Report:
         users = await run.play()
         return Report(
             accepted=frozenset(run.accepted),
+            refused=frozenset(run.refused),
             books=await audit(stage.clients, stage.tables, users),
             gemini=await stage.simulator_stats(),
             recoveries=tuple(run.recoveries()),

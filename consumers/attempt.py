@@ -22,6 +22,7 @@ from jobs import clock, moves
 from jobs.errors import (
     CloudUnavailable,
     DarkroomError,
+    JobDeleted,
     JobEnded,
     JobNotFound,
     LostClaim,
@@ -29,7 +30,7 @@ from jobs.errors import (
     TransientError,
     WorkerLost,
 )
-from jobs.events import InProcessBus, JobEvent, JobProgress, Notice, Stage
+from jobs.events import EventBus, JobEvent, JobProgress, Notice, Stage
 from jobs.files import Files
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
@@ -62,7 +63,7 @@ class Workshop:
     files: Files
     gemini: Gemini
     images: ImageWorker
-    bus: InProcessBus
+    bus: EventBus
     pipelines: Pipelines
     heartbeat: Heartbeat
     acknowledger: Acknowledger
@@ -83,6 +84,7 @@ class Attempt:
         self._stop_reason: type[Exception] | None = None
         self._work_limit: asyncio.Timeout | None = None
         self._use = ModelUse()
+        self._has_called = False
 
     async def run(self) -> None:
         """Do the job and settle its message. Raises nothing: what cannot be settled is delivered again."""
@@ -95,8 +97,11 @@ class Attempt:
             job = await self._claim(job_id)
             if job is not None:
                 await self._work(job)
-        except (JobEnded, JobNotFound):
-            self._acknowledge()  # over, canceled, or deleted
+        except (JobEnded, JobDeleted):
+            self._acknowledge()
+        except JobNotFound:
+            logger.error("A message names a job that never was", extra=self._log_extra("message_foreign"))  # noqa: TRY400
+            await self._workshop.queue.set_aside(self._delivery)
         except LostClaim:
             logger.info("Another worker has the job", extra=self._log_extra("claim_lost"))
         except Exception:
@@ -143,10 +148,17 @@ class Attempt:
     async def _work(self, job: Job) -> None:
         started = time.monotonic()
         try:
-            output = await self._run_held(job)
-        except JobEnded:
-            await self._discard(job)
+            await self._settle(job)
+        except LostClaim:
+            await self._clean_up(job)
             raise
+        finally:
+            self._workshop.meters.job_seconds.labels(job.pipeline).observe(time.monotonic() - started)
+
+    async def _settle(self, job: Job) -> None:
+        """Run the job and write down how that ended. Raises LostClaim when it is not ours to end any more."""
+        try:
+            output = await self._run_held(job)
         except GivenUp:
             await self._hand_back(job)
         except NotNow as error:
@@ -163,13 +175,13 @@ class Attempt:
             await self._retry(job, error, error.code, error.retry_after_seconds)
         else:
             await self._complete(job, output)
-        self._workshop.meters.job_seconds.labels(job.pipeline).observe(time.monotonic() - started)
 
     async def _run_held(self, job: Job) -> Output:
         """Run the pipeline while the heart beats for the job and its owner may cancel it."""
         unsubscribe = self._workshop.bus.subscribe(job.user_id, self._watch)
+        receipt, lease_until = self._delivery.receipt, job.lease_until or 0
         try:
-            with self._workshop.heartbeat.holding(self._delivery.receipt, job.job_id, self._owner, self.lose):
+            with self._workshop.heartbeat.holding(receipt, job.job_id, self._owner, self.lose, lease_until=lease_until):
                 return await self._run_pipeline(job)
         finally:
             unsubscribe()
@@ -187,6 +199,7 @@ class Attempt:
             images=self._workshop.images,
             gemini=self._workshop.gemini,
             report=self._reporter(job),
+            note_call=self._note_call,
             is_billed=self._note_use,
         )
         try:
@@ -213,25 +226,36 @@ class Attempt:
 
         return report
 
+    def _note_call(self) -> None:
+        self._has_called = True
+
     def _note_use(self, use: ModelUse) -> None:
         self._use += use
 
     async def _complete(self, job: Job, output: Output) -> None:
-        try:
-            await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
-        except JobEnded:
-            await self._discard(job)
-            raise
+        await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
         self._acknowledge()
         self._count(job, "completed")
         logger.info("A job is completed", extra=self._log_extra("job_completed"))
+        if job.attempt > 1:
+            await self._discard_results(job, but=output.url)  # an earlier try may have stored one of another type
 
-    async def _discard(self, job: Job) -> None:
-        """Take away a result that came too late: the job was canceled, deleted or given up while it was stored."""
-        with contextlib.suppress(JobNotFound):
-            if (await self._workshop.table.get(job.job_id)).status not in (Status.CANCELED, Status.FAILED):
-                return  # another worker's, under the same key
-        await self._workshop.files.delete_results(job.user_id, job.job_id)
+    async def _clean_up(self, job: Job) -> None:
+        """Leave nothing behind of a job that others have ended, be it canceled, deleted or given up."""
+        try:
+            ended = await self._workshop.table.get(job.job_id)
+        except JobDeleted:
+            ended = None
+        if ended is not None and ended.status not in (Status.CANCELED, Status.FAILED):
+            return  # another worker's, whose result has the same key
+        await self._discard_results(job)
+        if ended is not None and ended.attempt == job.attempt and not self._has_called:
+            with contextlib.suppress(LostClaim):
+                await self._workshop.table.apply(ended, moves.given_back())
+
+    async def _discard_results(self, job: Job, *, but: str | None = None) -> None:
+        with contextlib.suppress(CloudUnavailable):
+            await self._workshop.files.delete_results(job.user_id, job.job_id, but=but)
 
     async def _settle_failed_call(self, job: Job, error: CallFailed) -> None:
         """Do what the class of the failure says."""
@@ -252,6 +276,8 @@ class Attempt:
         now = clock.now_milliseconds()
         await self._write(job, moves.failed(failure, now, owner=self._owner, keeps_charge=keeps_charge))
         self._count(job, failure.code)
+        if job.attempt > 1:
+            await self._discard_results(job)
         logger.warning("A job failed", exc_info=error, extra=self._log_extra("job_failed") | {"code": failure.code})
 
     async def _retry(self, job: Job, error: DarkroomError, code: str, retry_after_seconds: float | None) -> None:

@@ -101,6 +101,7 @@ class Gate:
         self._breaker = Breaker(config.failures_to_open, self._chance)
         self._waiters: deque[_Waiter] = deque()
         self._in_use = 0
+        self._answered_at = -math.inf
         self._closed_until = 0.0
         self._closed_reason = ""
         self._timer: asyncio.Handle | None = None
@@ -143,6 +144,14 @@ class Gate:
             breaker=self._breaker.state,
         )
 
+    def has_answered_since(self, moment: float) -> bool:
+        """Tell whether any call was answered since then, in the timekeeper's time: an outage spares nobody."""
+        return self._answered_at >= moment
+
+    def now(self) -> float:
+        """Return the timekeeper's time."""
+        return self._time.time()
+
     def close_until(self, moment_seconds: float, reason: str) -> None:
         """Let no call start before that moment, in seconds since the epoch."""
         until = self._time.time() + moment_seconds - self._wall_clock()
@@ -171,6 +180,7 @@ class Gate:
             self._breaker.failed(policy, now, is_probe=permit.is_probe)
             return
         # A refusal is an answer too: the provider is there.
+        self._answered_at = now
         self._breaker.answered(is_probe=permit.is_probe)
         if policy and policy.counts_as_throttling:
             self._meters.throttled.labels(self._model).inc()

@@ -46,6 +46,8 @@ from jobs.secret import Key
 logger = logging.getLogger(__name__)
 
 MIN_TIMEOUT_SECONDS: Final = 10
+LONELY_SECONDS: Final = 60
+"""So long a job is put off that failed while no other job was answered: nobody can tell it from an outage."""
 T = TypeVar("T")
 
 
@@ -150,6 +152,7 @@ class Gemini:
         """Call until there is an answer that ``read`` takes, or the class of the failure says that it is enough."""
         gate = self._gates[model]
         contents = types.Content(role="user", parts=parts)
+        began = gate.now()
         deadline = time.monotonic() + self._config.patience_seconds
         for attempt in itertools.count(1):
             try:
@@ -157,17 +160,15 @@ class Gemini:
                 patience = max(0, deadline - time.monotonic())
                 return await self._call_once(gate, model, contents, config, patience, read, customer)
             except CallFailed as error:
-                await self._wait_or_raise(gate, error, attempt)
+                await self._wait_or_raise(gate, error, attempt, began)
             config = config.model_copy(update={"seed": attempt})  # the same dice would fall the same way
         raise AssertionError  # counting has no end
 
-    async def _wait_or_raise(self, gate: Gate, error: CallFailed, attempt: int) -> None:
+    async def _wait_or_raise(self, gate: Gate, error: CallFailed, attempt: int, began: float) -> None:
         policy = error.policy
         if policy.in_process_tries is not None and attempt >= policy.in_process_tries:
-            state = gate.state
-            if policy.then is Then.REQUEUE and state.breaker is not BreakerState.CLOSED:
-                # An outage is not this job's doing.
-                raise NotNow(state.retry_after_seconds or 1, state.reason) from error
+            if policy.then is Then.REQUEUE:
+                _blame_an_outage(gate, error, began)
             raise error
         if not policy.counts_as_throttling:  # there the gate does the waiting
             await asyncio.sleep(self._config.pace * back_off(policy, attempt, self._chance))
@@ -246,6 +247,15 @@ class Gemini:
                     retry_options=types.HttpRetryOptions(attempts=1),
                 ),
             )
+
+
+def _blame_an_outage(gate: Gate, error: CallFailed, began: float) -> None:
+    """Raise NotNow when it was not this job's doing: the breaker is open, or nobody else was answered meanwhile either."""
+    state = gate.state
+    if state.breaker is not BreakerState.CLOSED:
+        raise NotNow(state.retry_after_seconds or 1, state.reason) from error
+    if not gate.has_answered_since(began):
+        raise NotNow(LONELY_SECONDS, error.message) from error
 
 
 @asynccontextmanager

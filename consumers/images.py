@@ -57,12 +57,20 @@ class ImageWorker:
 
     async def _run(self, work: Callable[[], T]) -> T:
         # The wait for a thread does not count: it says nothing about the picture.
-        async with self._free_threads:
-            try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-            except TimeoutError as error:
-                raise InvalidImage("The photo took too long to read.") from error
+        await self._free_threads.acquire()
+        result = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        result.add_done_callback(self._free_thread)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await asyncio.shield(result)
+        except TimeoutError as error:
+            raise InvalidImage("The photo took too long to read.") from error
+
+    def _free_thread(self, result: asyncio.Future[T]) -> None:
+        """Let the next one begin: a thread cannot be stopped, so work that was given up holds it to its end."""
+        self._free_threads.release()
+        if not result.cancelled():
+            result.exception()  # asked for, since nobody may be waiting any more
 
 
 def prepare(upload: bytes) -> Picture:

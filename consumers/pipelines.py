@@ -24,7 +24,8 @@ Report: TypeAlias = Callable[[Stage, float, str], None]
 class Work:
     """One job in hand and what a pipeline may use for it.
 
-    ``report(stage, fraction, message)`` tells its owner how far it is; ``is_billed`` is told what each answer of a model costs.
+    ``report(stage, fraction, message)`` tells its owner how far it is; ``note_call`` hears of each call of a model that
+    begins, and ``is_billed`` what its answer costs.
     """
 
     job: Job
@@ -32,6 +33,7 @@ class Work:
     images: ImageWorker
     gemini: Gemini
     report: Report
+    note_call: Callable[[], None]
     is_billed: Callable[[ModelUse], None]
 
     async def load_photo(self) -> Picture:
@@ -50,6 +52,7 @@ class Work:
 
     def call_begins(self) -> None:
         """Tell the owner that the model works on it, not before: until then a cancel is free."""
+        self.note_call()
         self.report(Stage.GENERATING, 0.25, "Developing the picture")
 
     async def store(self, painting: Painting) -> Output:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from jobs.errors import CloudUnavailable
-from jobs.events import InProcessBus, JobEvent, Notice
+from jobs.events import EventBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.submission import Submission
 
@@ -21,7 +21,7 @@ class Admission:
     ``failed`` is done when it died by itself: the process must stop then.
     """
 
-    def __init__(self, submission: Submission, bus: InProcessBus) -> None:
+    def __init__(self, submission: Submission, bus: EventBus) -> None:
         self._submission = submission
         self._bus = bus
         self._watched: dict[UserId, Callable[[], None]] = {}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError, NoCredentialsError  # noqa: A004
+from botocore.exceptions import BotoCoreError, ClientError
 
 from jobs.errors import CloudUnavailable
 
@@ -40,7 +40,13 @@ _BUSY_CODES = frozenset(
         "ServiceUnavailable",
         "SlowDown",
         "ThrottlingException",
+        # What a plain write is told that meets a transaction, or another region's write, on its item.
+        "ReplicatedWriteConflictException",
+        "TransactionConflictException",
         "TransactionInProgressException",
+        # Credentials that are being renewed; `botocore` renews them for the next try.
+        "ExpiredToken",
+        "ExpiredTokenException",
     }
 )
 
@@ -101,8 +107,8 @@ def mapped_errors() -> Iterator[None]:
         if status >= 500 or error_code(error) in _BUSY_CODES:
             raise CloudUnavailable from error
         raise
-    except (ConnectionError, HTTPClientError, NoCredentialsError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        # botocore's two families: a refused connection is of the one, a cut or late answer of the other.
+    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        # Connections refused, cut or late, and credentials that cannot be fetched just now: the calls themselves are tested.
         raise CloudUnavailable from error
 
 

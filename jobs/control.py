@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Final
 
 from jobs import clock, moves
-from jobs.errors import CloudUnavailable, JobEnded, JobNotEnded, LostClaim, UploadNotFound
-from jobs.events import InProcessBus, Stage
+from jobs.errors import CloudUnavailable, Forbidden, JobEnded, JobNotEnded, LostClaim, UploadNotFound
+from jobs.events import EventBus, Stage
 from jobs.files import Files
+from jobs.ids import JobId, UserId
 from jobs.job_table import IdempotencyKey, JobTable
 from jobs.model import Charge, Job, Status
 from jobs.submission import Request, Submission, Submitted
@@ -26,7 +27,7 @@ class CancelOutcome(StrEnum):
     TOO_LATE = "too_late"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Canceled:
     """A job after the wish to cancel it, what the wish came to, and whether its unit of quota is (or was) given back."""
 
@@ -38,31 +39,54 @@ class Canceled:
         """Tell whether the unit of quota is the owner's again."""
         return self.job.charge is Charge.RETURNED
 
+    @property
+    def message(self) -> str:
+        """Say it in a sentence."""
+        quota = "was given back" if self.given_back else "is kept"
+        return f"{_SENTENCES[self.outcome]}, and its unit of the day's quota {quota}"
+
+
+_SENTENCES: Final = {
+    CancelOutcome.BEFORE_START: "The job was canceled before it started",
+    CancelOutcome.WHILE_RUNNING: "The job was canceled while it ran",
+    CancelOutcome.ALREADY_CANCELED: "The job had been canceled before",
+    CancelOutcome.TOO_LATE: "The job had ended before it could be canceled",
+}
+
 
 class Control:
     """Cancels, repeats and deletes jobs. Every wish may be sent twice. All errors: CloudUnavailable, and those named."""
 
-    def __init__(self, table: JobTable, files: Files, submission: Submission, bus: InProcessBus) -> None:
+    def __init__(self, table: JobTable, files: Files, submission: Submission, bus: EventBus) -> None:
         self._table = table
         self._files = files
         self._submission = submission
         self._bus = bus
+
+    async def find(self, user_id: UserId, job_id: JobId) -> Job:
+        """Read a user's own job. Raises JobNotFound and Forbidden."""
+        job = await self._table.get(job_id)
+        if job.user_id != user_id:
+            raise Forbidden
+        return job
 
     async def cancel(self, job: Job) -> Canceled:
         """End the job unless it has ended; whatever works on it stops, here or elsewhere.
 
         The unit is given back while Gemini has not been called; it is kept from then on, and where nobody can say.
         """
-        try:
-            canceled = await self._table.apply(job, moves.canceled_if(self._calls_gemini, clock.now_milliseconds()))
-        except JobEnded:
-            ended = await self._table.get(job.job_id)
-            done_before = ended.status is Status.CANCELED
-            return Canceled(
-                job=ended, outcome=CancelOutcome.ALREADY_CANCELED if done_before else CancelOutcome.TOO_LATE
-            )
-        running = canceled.started_at is not None
-        return Canceled(job=canceled, outcome=CancelOutcome.WHILE_RUNNING if running else CancelOutcome.BEFORE_START)
+        for _ in range(_TRIES):
+            try:
+                job = await self._table.apply(job, moves.canceled_if(self._calls_gemini, clock.now_milliseconds()))
+            except JobEnded:
+                job = await self._table.get(job.job_id)
+                if not job.terminal:
+                    continue  # an operator has brought it back meanwhile
+                done_before = job.status is Status.CANCELED
+                return Canceled(job, CancelOutcome.ALREADY_CANCELED if done_before else CancelOutcome.TOO_LATE)
+            running = job.started_at is not None
+            return Canceled(job, CancelOutcome.WHILE_RUNNING if running else CancelOutcome.BEFORE_START)
+        raise CloudUnavailable
 
     async def retry(self, job: Job, key: IdempotencyKey | None = None) -> Submitted:
         """Make a new job of an ended one's input, charged like any other.

@@ -6,9 +6,11 @@ sentence. Whether a retry can help is a class, never a string test::
     DarkroomError
     ├── RequestError               the caller's doing
     │   ├── InvalidRequest
+    │   ├── CursorUnknown
     │   ├── Unauthorized
     │   ├── Forbidden
     │   ├── JobNotFound
+    │   │   └── JobDeleted
     │   ├── UploadNotFound
     │   ├── JobNotCompleted
     │   ├── JobNotEnded
@@ -62,6 +64,12 @@ class InvalidRequest(RequestError):
         self.field = field
 
 
+class CursorUnknown(RequestError):
+    """The cursor is not one of this log, or is older than it."""
+
+    code = "cursor_unknown"
+
+
 class Unauthorized(RequestError):
     """Unauthorized: a valid bearer token is needed"""
 
@@ -78,6 +86,10 @@ class JobNotFound(RequestError):
     """Job not found"""
 
     code = "job_not_found"
+
+
+class JobDeleted(JobNotFound):
+    """The job was deleted."""
 
 
 class UploadNotFound(RequestError):

@@ -1,4 +1,4 @@
-"""What happens to jobs, and the bus that tells those who watch in this process."""
+"""What happens to jobs, and the bus that tells those who watch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import Job
@@ -60,12 +60,48 @@ Notice: TypeAlias = JobEvent | JobProgress
 Deliver: TypeAlias = Callable[[Notice], None]
 
 
+class EventBus(Protocol):
+    """Tells the watchers of a user what happens to that user's jobs: fast, and not for certain. What is certain is the log.
+
+    ``is_whole`` is False while notices of other tasks may be missed.
+    """
+
+    @property
+    def is_whole(self) -> bool: ...
+
+    def subscribe(self, user_id: UserId, deliver: Deliver) -> Callable[[], None]:
+        """Call ``deliver`` with each notice for the user; returns the function that ends it."""
+
+    async def listening(self, user_id: UserId) -> None:
+        """Return when what other tasks publish for this user, which somebody watches, arrives here; give up soon."""
+
+    def on_gap(self, heal: Callable[[UserId], None]) -> None:
+        """Call ``heal`` whenever notices for a user who is watched may have been missed until just now."""
+
+    def publish(self, notice: Notice) -> None:
+        """Hand the notice to every watcher of the job's owner; never waits, never raises."""
+
+    def progress_of(self, job_id: JobId) -> JobProgress | None:
+        """Return the newest progress of a job that is known here."""
+
+    def forget_progress(self, job_id: JobId) -> None:
+        """Forget how far a job was: it runs no more."""
+
+
 class InProcessBus:
-    """Tells the watchers of a user, in this process only, what happens to that user's jobs; publishing never waits."""
+    """An EventBus within one process."""
+
+    is_whole = True
 
     def __init__(self) -> None:
         self._watchers: dict[UserId, set[Deliver]] = {}
         self._progress: dict[JobId, JobProgress] = {}
+
+    async def listening(self, user_id: UserId) -> None:
+        """Return at once: there are no other tasks."""
+
+    def on_gap(self, heal: Callable[[UserId], None]) -> None:
+        """Ignore it: nothing is ever missed."""
 
     def subscribe(self, user_id: UserId, deliver: Deliver) -> Callable[[], None]:
         """Call ``deliver`` with each notice for the user; returns the function that ends it."""

@@ -89,14 +89,15 @@ class Files:
                     raise UploadNotFound from error
                 raise
 
-    async def delete_results(self, user_id: UserId, job_id: JobId) -> None:
-        """Take away all that was stored for the job, be it of a worker that never came to write it down."""
+    async def delete_results(self, user_id: UserId, job_id: JobId, *, but: str | None = None) -> None:
+        """Take away all that was stored for the job, but for one ``s3://bucket/key``: also what nobody came to write down."""
         with aws.mapped_errors():
             listed = await self._client.list_objects_v2(
                 Bucket=self._result_bucket, Prefix=f"{results_of(user_id)}{job_id}."
             )
             for item in listed.get("Contents", []):
-                await self._client.delete_object(Bucket=self._result_bucket, Key=item["Key"])
+                if but is None or item["Key"] != items.s3_key(but):
+                    await self._client.delete_object(Bucket=self._result_bucket, Key=item["Key"])
 
     async def read(self, url: str, *, max_bytes: int) -> bytes:
         """Read a whole object, given as ``s3://bucket/key``. Raises UploadNotFound also for one over ``max_bytes``."""

@@ -19,6 +19,7 @@ from jobs.actions import Tables as Tables  # noqa: PLC0414 - whoever opens the t
 from jobs.errors import (
     CloudUnavailable,
     InvalidRequest,
+    JobDeleted,
     JobEnded,
     JobNotFound,
     KeyReused,
@@ -28,8 +29,8 @@ from jobs.errors import (
     TooManyJobs,
     UserIsFull,
 )
-from jobs.events import EventType, InProcessBus, JobEvent
-from jobs.ids import EventId, EventIds, JobId, UserId
+from jobs.events import EventBus, EventType, JobEvent
+from jobs.ids import EventIds, JobId, UserId
 from jobs.model import Job, Quota, Status
 from jobs.moves import Move, Transition
 
@@ -100,7 +101,7 @@ class IdempotencyKey:
 class JobTable:
     """Reads jobs, and writes each move with all that belongs to it, then publishes the event."""
 
-    def __init__(self, client: DynamoDBClient, tables: Tables, bus: InProcessBus) -> None:
+    def __init__(self, client: DynamoDBClient, tables: Tables, bus: EventBus) -> None:
         self._client = client
         self._tables = tables
         self._actions = Actions(tables)
@@ -189,14 +190,10 @@ class JobTable:
     async def delete(self, job: Job) -> None:
         """Put a tombstone in the place of an ended job, and tell its owner. Raises LostClaim when it is not as it was."""
         now = clock.now_milliseconds()
-        event = JobEvent(
-            event_id=self._event_ids.next(),
-            type=EventType.DELETED,
-            at=now,
-            job=replace(job, version=job.version + 1, updated_at=now),
-        )
+        deleted = replace(job, version=job.version + 1, updated_at=now)
+        bury = self._actions.bury(job, now)
         try:
-            await aws.retrying(lambda: self._transact([self._actions.bury(job, now), self._actions.log(event)]))
+            event = await aws.retrying(lambda: self._write_told([bury], EventType.DELETED, deleted))
         except ClientError as error:
             if "ConditionalCheckFailed" in cancellation_codes(error):
                 raise LostClaim from error
@@ -258,13 +255,16 @@ class JobTable:
             return None
 
     async def get(self, job_id: JobId) -> Job:
-        """Read a job as it is now. Raises JobNotFound."""
+        """Read a job as it is now. Raises JobNotFound; JobDeleted where there was one a few days ago."""
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.jobs, Key={"jobId": job_id}, ConsistentRead=True)
         )
-        if "userId" not in response.get("Item", {}):  # a deleted job has left a tombstone
+        item = response.get("Item", {})
+        if "deletedBy" in item:
+            raise JobDeleted
+        if "userId" not in item:
             raise JobNotFound
-        return items.from_item(response["Item"])
+        return items.from_item(item)
 
     async def apply(self, job: Job, move: Move, *, patience_seconds: float = 0) -> Job:
         """Make the move and return the job after it, deciding anew when the job changed meanwhile.
@@ -282,7 +282,7 @@ class JobTable:
                     job = conflict.job
                     continue
                 # An attempt whose answer was lost has landed, at an unknown time: its event may lie behind a reader.
-                event = await self._log_again(transition)
+                event = await self._log_again(transition.event, transition.after) if transition.event else None
             if event is not None:
                 self._bus.publish(event)
             return transition.after
@@ -328,49 +328,41 @@ class JobTable:
         used = max(0, int(cast(Any, response.get("Item", {}).get("taken", 0))))
         return Quota(daily_limit=daily_limit, used=used, resets_at=clock.next_utc_midnight(now))
 
-    async def newest_event_id(self, user_id: UserId) -> EventId | None:
-        """Return the id of the newest event in the user's log."""
-        response = await aws.retrying(
-            lambda: self._client.query(
-                TableName=self._tables.events,
-                KeyConditionExpression="userId = :user",
-                ExpressionAttributeValues={":user": user_id},
-                ProjectionExpression="eventId",
-                ScanIndexForward=False,
-                ConsistentRead=True,
-                Limit=1,
-            )
-        )
-        return next((EventId(str(item["eventId"])) for item in response["Items"]), None)
-
     async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> JobEvent | None:
         return await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
 
     async def _commit(self, transition: Transition, write_id: str) -> JobEvent | None:
-        """Write a transition once. The event's id is made here, right before the attempt (see LATE_COMMIT_SECONDS)."""
-        event = self._event_of(transition)
+        """Write a transition once."""
         actions = [self._actions.update(transition, write_id)]
-        if event is not None:
-            actions.append(self._actions.log(event))
         if transition.taken_delta or transition.charged_delta:
             actions.append(self._actions.use(transition))
         if transition.pictures_delta or transition.unfinished_delta or transition.in_flight_delta:
             actions.append(self._actions.count_for_user(transition))
-        started = time.monotonic()
         try:
-            await self._transact(actions)
+            if transition.event is None:
+                await self._transact(actions)
+                return None
+            return await self._write_told(actions, transition.event, transition.after)
         except ClientError as error:
             raise _conflict_of(error) or error from error
-        if event is not None and time.monotonic() - started > LATE_COMMIT_SECONDS:
-            return await self._log_again(transition)
-        return event
 
-    async def _log_again(self, transition: Transition) -> JobEvent | None:
-        event = self._event_of(transition)
-        if event is not None:
-            item = event_item(event)
-            await aws.retrying(lambda: self._client.put_item(TableName=self._tables.events, Item=item))
-        return event
+    async def _write_told(self, actions: list[Action], event_type: EventType, job: Job) -> JobEvent:
+        """Write once, together with the event that tells of it. Its id is made here, right before the attempt."""
+        event = self._new_event(event_type, job)
+        started = time.monotonic()
+        await self._transact([*actions, self._actions.log(event)])
+        late = time.monotonic() - started > LATE_COMMIT_SECONDS
+        return await self._log_again(event_type, job) if late else event
+
+    async def _log_again(self, event_type: EventType, job: Job) -> JobEvent:
+        """Tell of it once more, under a fresh id: a reader may have passed the first one before it was there."""
+
+        async def put() -> JobEvent:
+            event = self._new_event(event_type, job)
+            await self._client.put_item(TableName=self._tables.events, Item=event_item(event))
+            return event
+
+        return await aws.retrying(put)
 
     async def _transact(self, actions: list[Action]) -> None:
         try:
@@ -380,12 +372,8 @@ class JobTable:
                 raise CloudUnavailable from error
             raise
 
-    def _event_of(self, transition: Transition) -> JobEvent | None:
-        if transition.event is None:
-            return None
-        return JobEvent(
-            event_id=self._event_ids.next(), type=transition.event, at=clock.now_milliseconds(), job=transition.after
-        )
+    def _new_event(self, event_type: EventType, job: Job) -> JobEvent:
+        return JobEvent(event_id=self._event_ids.next(), type=event_type, at=clock.now_milliseconds(), job=job)
 
 
 def _conflict_of(error: ClientError) -> Exception | None:

@@ -126,6 +126,17 @@ def canceled_if(costs: Callable[[Job], bool], now: int) -> Move:
     return move
 
 
+def given_back() -> Move:
+    """The worker of a canceled job, which the one who canceled could not ask, says that the model was never called."""
+
+    def move(job: Job) -> Transition:
+        if job.status is not Status.CANCELED or job.charge is not Charge.CHARGED:
+            raise LostClaim
+        return _giving_back(Transition(before=job, after=job))
+
+    return move
+
+
 def released(owner: str, now: int) -> Move:
     """The worker gives the job up; it waits in the queue for another try."""
 
@@ -226,6 +237,7 @@ def brought_back(now: int) -> Move:
             failure=None,
             attempt=0,
             crashes=0,
+            deferred_since=None,
             waiting=False,
             sent_at=now,
             charge=Charge.CHARGED,

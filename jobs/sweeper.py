@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -90,10 +90,9 @@ class Sweeper:
                     if row.waiting:
                         users[row.user_id] = None
                     elif status is not Status.QUEUED or self._is_due(row):
-                        await self._mend(row.job_id)
+                        await self._guarded(self._mend(row.job_id), {"action": "sweep_broke", "job_id": row.job_id})
         for user_id in users:
-            if await self._submission.admit(user_id):
-                self._watch(user_id)
+            await self._guarded(self._admit(user_id), {"action": "admit_broke", "user_id": user_id})
         if self._refusals:
             raise CloudUnavailable
 
@@ -106,8 +105,24 @@ class Sweeper:
             except CloudUnavailable:
                 logger.warning("A sweep was cut short", extra={"action": "sweep_later"})
             except Exception:
-                # One row that cannot be read must not take every process down, one after the other.
+                # What breaks a sweep would break that of every process, one after the other.
                 logger.exception("A sweep broke", extra={"action": "sweep_broke"})
+
+    async def _guarded(self, step: Awaitable[None], extra: dict[str, object]) -> None:
+        """Take a step; one that is refused or that breaks, as on a row of a newer release, must not keep us from the others."""
+        try:
+            await step
+        except CloudUnavailable:
+            # A cloud that is gone must not be asked for each.
+            self._refusals += 1
+            if self._refusals >= _MAX_REFUSALS:
+                raise
+        except Exception:
+            logger.exception("A step of a sweep broke", extra=extra)
+
+    async def _admit(self, user_id: UserId) -> None:
+        if await self._submission.admit(user_id):
+            self._watch(user_id)
 
     async def _mend(self, job_id: JobId) -> None:
         try:
@@ -124,11 +139,6 @@ class Sweeper:
                     return  # it has ended since the index was read
         except (LostClaim, JobNotFound):
             return  # somebody else was faster
-        except CloudUnavailable:
-            # One that is refused must not keep us from the others; a cloud that is gone must not be asked for each.
-            self._refusals += 1
-            if self._refusals >= _MAX_REFUSALS:
-                raise
 
     def _is_due(self, job: _Queued) -> bool:
         """Each wait is as long as all before it: what nobody fetches must not fill the queue."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from jobs import clock, items
-from jobs.events import InProcessBus, JobProgress
+from jobs.control import Canceled
+from jobs.events import EventBus, JobProgress
 from jobs.files import Files
 from jobs.model import JSON, Job, Quota
 
@@ -11,7 +12,7 @@ from jobs.model import JSON, Job, Quota
 class JobViews:
     """Writes jobs as JSON, with links signed at this moment."""
 
-    def __init__(self, files: Files, bus: InProcessBus) -> None:
+    def __init__(self, files: Files, bus: EventBus) -> None:
         self._files = files
         self._bus = bus
 
@@ -31,6 +32,17 @@ class JobViews:
 def progress_view(progress: JobProgress) -> dict[str, JSON]:
     """Return how far a job is."""
     return {"stage": progress.stage.value, "fraction": round(progress.fraction, 3), "message": progress.message}
+
+
+def cancel_view(canceled: Canceled) -> dict[str, JSON]:
+    """Return what the wish to cancel a job came to."""
+    return {
+        "jobId": canceled.job.job_id,
+        "status": canceled.job.status.value,
+        "outcome": canceled.outcome.value,
+        "givenBack": canceled.given_back,
+        "message": canceled.message,
+    }
 
 
 def quota_view(quota: Quota) -> dict[str, JSON]:

@@ -32,15 +32,18 @@ from jobs.admission import Admission
 from jobs.aws import Clients
 from jobs.conditions import Conditions
 from jobs.control import Control
+from jobs.event_log import EventLog
 from jobs.events import InProcessBus
 from jobs.files import Files
+from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
+from jobs.model import JSON
 from jobs.secret import FixedKey, Key, SecretKey
 from jobs.spend_table import SpendTable
 from jobs.submission import Submission
 from jobs.sweeper import Sweeper
 from jobs.user_table import UserTable
-from jobs.views import JobViews
+from jobs.views import JobViews, cancel_view
 from jobs.work_queue import WorkQueue
 from service.demo_sign_in import DemoSignIn
 from service.metrics import make_metrics_app
@@ -52,6 +55,8 @@ from service.web_app import RUNNER_OPTIONS, create_app
 from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
 from websocket.limits import SocketLimits
+from websocket.recovery import Recovery
+from websocket.session import Desk
 from websocket.snapshot import SnapshotReader
 
 logger = logging.getLogger(__name__)
@@ -62,8 +67,8 @@ KEEP_ALIVE_SECONDS = 130
 FAILURES_TO_OPEN = 16
 """More than one job can have by itself (four tries, three receives): one bad job alone must not look like an outage."""
 HANDLER_GRACE_SECONDS = 5.0
-POOL_SHARE = 0.9
-"""Of the time to drain; the rest is for telling and closing the sockets."""
+PARTING_SECONDS = 20.0
+"""Of the time to drain: what is left of it when the pool has stopped, for spending, sockets and handlers (5, 9 and 5 s at most)."""
 BACKLOG = 2048
 
 
@@ -121,7 +126,7 @@ async def _drain(settings: Settings, house: House) -> None:
     logger.info("Draining", extra={"action": "drain", "jobs_in_hand": house.pool.busy})
     house.readiness.drain()
     await house.sweeper.stop()
-    await house.pool.stop(POOL_SHARE * settings.drain_seconds)
+    await house.pool.stop(max(settings.drain_seconds - PARTING_SECONDS, settings.drain_seconds / 2))
     await house.spending.stop()
     await house.admission.stop()
     await house.hub.close()
@@ -137,7 +142,8 @@ async def _listening(
         )
         await _start(stack, runner, listener)
         if metrics_listener is not None:
-            metrics_runner = web.AppRunner(make_metrics_app(house.registry), access_log=None)
+            metrics_app = make_metrics_app(house.registry)
+            metrics_runner = web.AppRunner(metrics_app, access_log=None, shutdown_timeout=HANDLER_GRACE_SECONDS)
             await _start(stack, metrics_runner, metrics_listener)
         yield
 
@@ -195,29 +201,31 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         ground = await _open_ground(stack, settings)
         table, queue, bus = ground.table, ground.queue, ground.bus
-        views = JobViews(ground.files, bus)
+        views, log = JobViews(ground.files, bus), EventLog(ground.clients.dynamodb, settings.job_events_table)
         limits = SocketLimits()
-        snapshots = SnapshotReader(table, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
-        hub = Hub(
-            bus, views.view, snapshots.read, limits=limits, registry=ground.registry, conditions=ground.conditions
-        )
+        snapshots = SnapshotReader(table, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
+        recovery = Recovery(log, views.view, snapshots.read, limits)
+        hub = Hub(bus, recovery, limits=limits, registry=ground.registry, conditions=ground.conditions)
         verifier = await _open_verifier(stack, settings)
         readiness = Readiness()
         submission = Submission(table, queue, settings.user_limits())
         admission = Admission(submission, bus)
+        control = Control(table, ground.files, submission, bus)
+        desk = Desk(hub=hub, authenticate=verifier.verify, cancel=partial(_cancel, control))
         services = Services(
             jobs=table,
             users=UserTable(ground.clients.dynamodb, settings.users_table),
             files=ground.files,
             submission=submission,
             admission=admission,
-            control=Control(table, ground.files, submission, bus),
+            control=control,
             views=views,
             verifier=verifier,
             readiness=readiness,
             conditions=ground.conditions,
             registry=ground.registry,
-            socket_endpoint=SocketEndpoint(hub, verifier.verify, settings.origins).handle,
+            hub=hub,
+            socket_endpoint=SocketEndpoint(desk, settings.origins).handle,
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
         pool, spending = await _open_pool(stack, settings, ground)
@@ -268,6 +276,10 @@ async def _open_pool(stack: AsyncExitStack, settings: Settings, ground: _Ground)
         ground.queue, lambda delivery: Attempt(workshop, delivery), gate, heartbeat, acknowledger, meters, slots=slots
     )
     return pool, spending
+
+
+async def _cancel(control: Control, user_id: UserId, job_id: JobId) -> dict[str, JSON]:
+    return cancel_view(await control.cancel(await control.find(user_id, job_id)))
 
 
 async def _open_verifier(stack: AsyncExitStack, settings: Settings) -> TokenVerifier:

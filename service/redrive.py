@@ -13,7 +13,7 @@ from typing import Final, TextIO
 
 from jobs import aws, clock, moves
 from jobs.dead_letters import DeadLetters, Letter
-from jobs.errors import CloudUnavailable, JobNotFound, LostClaim
+from jobs.errors import CloudUnavailable, JobDeleted, JobNotFound, LostClaim
 from jobs.events import InProcessBus
 from jobs.ids import JobId
 from jobs.job_table import JobTable
@@ -119,7 +119,12 @@ class Redrive:
         return outcome
 
     async def _move(self, letter: Letter, job_id: JobId) -> Outcome:
-        job = await self._find(job_id)
+        try:
+            job = await self._find(job_id)
+        except JobNotFound:
+            extra = {"action": "letter_foreign", "letter_id": letter.message_id, "job_id": job_id}
+            logger.warning("A dead letter names a job that never was", extra=extra)
+            return Outcome.NOT_OURS
         outcome = _outcome_of(job)
         if self._dry_run:
             return outcome
@@ -137,9 +142,10 @@ class Redrive:
             logger.warning("Dead letters stay hidden for some minutes", extra={"action": "letters_hidden"})
 
     async def _find(self, job_id: JobId) -> Job | None:
+        """Read the job; None when it was deleted. Raises JobNotFound."""
         try:
             return await self._table.get(job_id)
-        except JobNotFound:
+        except JobDeleted:
             return None
 
     async def _brought_back(self, job: Job) -> Job:

@@ -15,6 +15,8 @@ from consumers import styles
 from jobs.errors import InvalidRequest
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.model import Status
+from websocket.messages import MAX_CURSOR_CHARACTERS
+from websocket.polling import MAX_WAIT_SECONDS
 
 MAX_FILE_NAME: Final = 255
 MAX_PROMPT: Final = 2000
@@ -106,6 +108,13 @@ class UserJobsRequest(_PageRequest):
     """The query of ``GET /user/jobs``."""
 
     next_token: OptionalText = None
+
+
+class EventsRequest(_RequestModel):
+    """The query of ``GET /events``; ``wait`` is in seconds."""
+
+    after: OptionalText = Field(default=None, max_length=MAX_CURSOR_CHARACTERS)
+    wait: float = Field(default=25, ge=0, le=MAX_WAIT_SECONDS)
 
 
 class DemoSignInRequest(_RequestModel):

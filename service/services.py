@@ -18,6 +18,7 @@ from jobs.views import JobViews
 from service.demo_sign_in import DemoSignIn
 from service.readiness import Readiness
 from service.tokens import TokenVerifier
+from websocket.hub import Hub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,5 +36,6 @@ class Services:
     readiness: Readiness
     conditions: Conditions
     registry: CollectorRegistry
+    hub: Hub
     socket_endpoint: Handler
     demo_sign_in: DemoSignIn | None = None

@@ -90,8 +90,10 @@ class TokenVerifier:
         client_id: str,
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keys = SigningKeys(session, jwks_url, clock=clock)
+        # A wall clock that is set back must not keep new keys from being fetched.
+        self._keys = SigningKeys(session, jwks_url, clock=monotonic)
         self._issuer = issuer
         self._client_id = client_id
         self._clock = clock

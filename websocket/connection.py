@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
+from jobs.model import Caller
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.limits import SocketLimits
@@ -31,7 +32,9 @@ class Connection:
 
     __slots__ = (
         "_abort",
+        "_caller",
         "_end",
+        "_has_told_expiry",
         "_left_with",
         "_life",
         "_limits",
@@ -58,6 +61,8 @@ class Connection:
         self._life: asyncio.Timeout | None = None
         self._end: Disconnect | None = None
         self._left_with = ABNORMAL_CLOSURE
+        self._caller: Caller | None = None
+        self._has_told_expiry = False
         self._writing_since: float | None = None
         self._second_began = 0.0
         self._second_frames = 0
@@ -86,7 +91,12 @@ class Connection:
         if self._life is not None and not self._life.expired():
             self._life.reschedule(asyncio.get_running_loop().time())
 
-    def close_at(self, moment: float) -> None:
+    def sign_in(self, caller: Caller) -> None:
+        """Live from now on as long as this caller's token, and a little longer."""
+        self._caller, self._has_told_expiry = caller, False
+        self._close_at(caller.expires_at + self._limits.expired_token_seconds)
+
+    def _close_at(self, moment: float) -> None:
         """Close with UNAUTHORIZED at a wall-clock time, in seconds since the epoch, unless told another one before."""
         if self._life is not None and self._end is None and not self._life.expired():
             self._life.reschedule(asyncio.get_running_loop().time() + moment - time.time())
@@ -100,6 +110,11 @@ class Connection:
         """Owe the client a frame of which only the newest of a key matters; never waits."""
         self._outbox.put_newest(key, frame)
 
+    async def put_when_there_is_room(self, frame: Frame) -> None:
+        """Owe the client a frame of many, as fast as it reads; for whoever may wait, which publishers may not."""
+        await self._outbox.wait_for_room()
+        self.put(frame)
+
     async def write(self, frame: Frame) -> None:
         """Send a frame past the outbox; only before ``go_live``. Raises Disconnect for a client that does not read."""
         try:
@@ -112,13 +127,18 @@ class Connection:
         """Start to send what has gathered in the outbox, and all that follows."""
         self._writer = asyncio.create_task(self._write_owed(), name=f"writer of {self.connection_id}")
 
-    def check_writer(self, now: float) -> None:
-        """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time.
+    def check(self, now: float) -> None:
+        """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time; ask for a fresh token.
 
         Somebody calls this for all sockets every second or so: a timer for each write would cost as much as the write.
         """
         if self._writing_since is not None and now - self._writing_since > self._limits.write_seconds:
             self.close(CloseCode.SLOW)
+        if self._caller is None or self._has_told_expiry:
+            return
+        if self._caller.expires_at - time.time() < self._limits.expiring_token_seconds:
+            self._has_told_expiry = True
+            self.put_newest("auth.expiring", messages.auth_expiring(self._caller))
 
     async def receive(self) -> str | None:
         """Wait for the client's next message; None says that the client has left. Raises Disconnect."""

@@ -9,9 +9,8 @@ from aiohttp import hdrs, web
 
 from jobs.errors import Forbidden, InvalidRequest
 from websocket.connection import Connection
-from websocket.hub import Hub
 from websocket.messages import PROTOCOL
-from websocket.session import Authenticate, serve, sign_in
+from websocket.session import Desk, serve, sign_in
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +20,11 @@ _DRAIN_CHECK_BYTES = 16 * 1024
 
 
 class SocketEndpoint:
-    """Upgrades requests and runs their sockets.
+    """Upgrades requests and runs their sockets."""
 
-    ``authenticate`` verifies a token; it raises Unauthorized or CloudUnavailable.
-    """
-
-    def __init__(self, hub: Hub, authenticate: Authenticate, allowed_origins: frozenset[str]) -> None:
-        self._hub = hub
-        self._authenticate = authenticate
+    def __init__(self, desk: Desk, allowed_origins: frozenset[str]) -> None:
+        self._desk = desk
+        self._hub = desk.hub
         self._allowed_origins = allowed_origins
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -63,14 +59,15 @@ class SocketEndpoint:
         if transport is None:
             return  # the client left during the upgrade
         connection = Connection(socket, transport.abort, limits=self._hub.limits, metrics=self._hub.metrics)
+        since = request.query.get("since")
         extra: dict[str, object] = {"user_id": None, "connection_id": connection.connection_id}
 
         async def session() -> None:
-            caller = await sign_in(connection, token, self._authenticate, self._hub)
-            if caller is not None:
-                extra["user_id"] = caller.user_id
+            signed_in = await sign_in(connection, token, since, self._desk)
+            if signed_in is not None:
+                extra["user_id"] = signed_in.caller.user_id
                 logger.info("Socket opened", extra={"action": "socket_open", **extra})
-                await serve(connection, caller, self._hub)
+                await serve(connection, signed_in, self._desk)
 
         try:
             with self._hub.holding(connection):

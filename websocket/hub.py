@@ -4,48 +4,76 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import random
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from jobs import clock
 from jobs.conditions import Conditions
-from jobs.events import InProcessBus, JobEvent, JobProgress, Notice
+from jobs.errors import CloudUnavailable, CursorUnknown
+from jobs.event_log import Cursor
+from jobs.events import EventBus, JobEvent, JobProgress, Notice
 from jobs.ids import EventId, UserId
-from jobs.model import JSON, Job
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
-from websocket.connection import Connection
 from websocket.limits import SocketLimits
-from websocket.messages import Frame, Snapshot
+from websocket.messages import Frame
 from websocket.metrics import SocketMetrics
+from websocket.recovery import Recovery
 
 logger = logging.getLogger(__name__)
 
 
+class Listener(Protocol):
+    """One client's end of any transport. None of its methods waits."""
+
+    @property
+    def close_code(self) -> int:
+        """Why it ended."""
+
+    def put(self, frame: Frame) -> None:
+        """Owe it a frame that must not be lost."""
+
+    def put_newest(self, key: str, frame: Frame) -> None:
+        """Owe it a frame of which only the newest of a key matters."""
+
+    def close(self, code: CloseCode, message: str | None = None) -> None:
+        """End it; the first reason counts."""
+
+    def check(self, now: float) -> None:
+        """Look after what has been due for long; told every second or so, with the loop's time."""
+
+
 @dataclass(slots=True)
 class _Audience:
-    """The sockets of one user. ``newest_id`` is the newest durable event known to have been told or shown to any of them."""
+    """The clients of one user. ``newest_id`` is the newest durable event known to have been told or shown to any of them.
+
+    Up to ``whole_until`` nothing is missing; ``healed`` are the events of the last healing, which overlaps with the next.
+    """
 
     unsubscribe: Callable[[], None]
-    connections: set[Connection] = field(default_factory=set)
+    whole_until: Cursor
+    listeners: set[Listener] = field(default_factory=set)
     newest_id: EventId | None = None
+    healed: frozenset[EventId] = frozenset()
 
 
 class Hub:
-    """Hands every notice to its owner's sockets; publishing never waits, and no socket waits for another.
+    """Hands every notice to its owner's clients; publishing never waits, and no client waits for another.
 
-    ``view`` writes a job as JSON; ``read_snapshot`` reads how a user's jobs are; what is wrong with the house, by its
+    What the bus may have missed is read from the log, by ``recovery``; what is wrong with the house, by its
     ``conditions``, is told to everybody. Make it inside the running loop.
     ``failed`` ends, with the error, when the hub can no longer do its work: the process must stop then.
     """
 
     def __init__(
         self,
-        bus: InProcessBus,
-        view: Callable[[Job], Awaitable[dict[str, JSON]]],
-        read_snapshot: Callable[[UserId], Awaitable[Snapshot]],
+        bus: EventBus,
+        recovery: Recovery,
         *,
         limits: SocketLimits,
         registry: CollectorRegistry,
@@ -54,12 +82,14 @@ class Hub:
         self.limits = limits
         self.metrics = SocketMetrics(registry)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.recovery = recovery
         self._bus = bus
-        self._view = view
-        self._read_snapshot = read_snapshot
         self._notices: asyncio.Queue[Notice] = asyncio.Queue(limits.undelivered_notices)
-        self._connections: set[Connection] = set()
+        self._listeners: set[Listener] = set()
         self._audiences: dict[UserId, _Audience] = {}
+        self._gaps: dict[UserId, int] = {}
+        self._gap_noted = asyncio.Event()
+        bus.on_gap(self._note_gap)
         self._conditions = conditions or Conditions()
         self._conditions_changed = asyncio.Event()
         self._unsubscribe_conditions = self._conditions.subscribe(self._conditions_changed.set)
@@ -70,70 +100,78 @@ class Hub:
 
     async def start(self) -> None:
         """Begin to deliver."""
-        for work in (self._dispatch_all, self._ping_all, self._tell_conditions, self._check_writers):
+        for work in (self._dispatch_all, self._heal_all, self._ping_all, self._tell_conditions, self._check_all):
             task = asyncio.create_task(work(), name=f"hub {work.__name__}")
             task.add_done_callback(self._report_death)
             self._tasks.add(task)
 
     async def close(self) -> None:
-        """Deliver what is known, then close every socket with RESTART, all at once; takes a few bounded seconds."""
+        """Deliver what is known, ask all clients to go elsewhere, and close those that have not; takes bounded seconds.
+
+        They are asked to come back spread over some seconds, and leave when they are connected again.
+        """
         self._is_closing = True
         self._unsubscribe_conditions()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain_seconds):
                 await self._notices.join()
-        for connection in self._connections:
-            connection.close(CloseCode.RESTART)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.limits.drain_seconds + self.limits.close_seconds + 1):
-                await self._all_left.wait()
+        spread_seconds = self.limits.reconnect_spread_seconds
+        for listener in self._listeners:
+            after = random.uniform(0, spread_seconds)  # noqa: S311 - jitter is no secret
+            listener.put_newest("reconnect", messages.reconnect(round(after * 1000)))
+        await self._wait_until_left(spread_seconds)
+        for listener in self._listeners:
+            listener.close(CloseCode.RESTART)
+        await self._wait_until_left(self.limits.drain_seconds + self.limits.close_seconds + 1)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _wait_until_left(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_left.wait()
+
     @contextmanager
-    def holding(self, connection: Connection) -> Iterator[None]:
-        """Know the connection, signed in or not, until it has ended; closes it at once when there is no room."""
-        self._connections.add(connection)
+    def holding(self, listener: Listener) -> Iterator[None]:
+        """Know the client, signed in or not, until it has ended; closes it at once when there is no room."""
+        self._listeners.add(listener)
         self._all_left.clear()
         self.metrics.connections.inc()
         if self._is_closing:
-            connection.close(CloseCode.RESTART)
-        elif len(self._connections) > self.limits.connections_per_task:
-            connection.close(CloseCode.OVERLOADED)
+            listener.close(CloseCode.RESTART)
+        elif len(self._listeners) > self.limits.connections_per_task:
+            listener.close(CloseCode.OVERLOADED)
         try:
             yield
         finally:
-            self._connections.discard(connection)
+            self._listeners.discard(listener)
             self.metrics.connections.dec()
-            self.metrics.count_closed(connection.close_code)
-            if not self._connections:
+            self.metrics.count_closed(listener.close_code)
+            if not self._listeners:
                 self._all_left.set()
 
     @contextmanager
-    def joined(self, connection: Connection, user_id: UserId) -> Iterator[None]:
-        """Give the connection what happens to the user's jobs from now on. Raises Disconnect for too many."""
+    def joined(self, listener: Listener, user_id: UserId) -> Iterator[None]:
+        """Give the client what happens to the user's jobs from now on. Raises Disconnect for too many."""
         audience = self._audiences.get(user_id)
         if audience is None:
-            audience = _Audience(self._bus.subscribe(user_id, self._deliver))
+            audience = _Audience(self._bus.subscribe(user_id, self._deliver), Cursor.at(clock.now_milliseconds()))
             self._audiences[user_id] = audience
-        if len(audience.connections) >= self.limits.connections_per_user:
+        if len(audience.listeners) >= self.limits.connections_per_user:
             raise Disconnect(CloseCode.TOO_MANY, "You have too many connections")
-        audience.connections.add(connection)
+        audience.listeners.add(listener)
         try:
             yield
         finally:
-            audience.connections.discard(connection)
-            if not audience.connections:
+            audience.listeners.discard(listener)
+            if not audience.listeners:
                 audience.unsubscribe()
                 del self._audiences[user_id]
 
-    async def snapshot(self, user_id: UserId) -> Frame:
-        """Read how the user's jobs are. Raises TimeoutError and CloudUnavailable."""
-        async with asyncio.timeout(self.limits.snapshot_seconds):
-            state = await self._read_snapshot(user_id)
-        self._note_newest(user_id, state.position)
-        return messages.snapshot(state)
+    async def listening(self, user_id: UserId) -> None:
+        """Return when nothing that is committed from now on can be missed by the user's clients, who have joined."""
+        await self._bus.listening(user_id)
 
     def ping(self, user_id: UserId) -> Frame:
         """Return the ping of this moment for the user's sockets."""
@@ -144,6 +182,15 @@ class Hub:
         """Return what is wrong with the service, for a client that has just come; None while all is well."""
         degradations = self._conditions.current()
         return messages.system_degraded(degradations) if degradations else None
+
+    def note_told(self, user_id: UserId, event_id: EventId | None) -> None:
+        """Take note of how far a client of the user has been told."""
+        audience = self._audiences.get(user_id)
+        if audience is None or event_id is None or event_id <= (audience.newest_id or ""):
+            return
+        audience.newest_id = event_id
+        if self._bus.is_whole and user_id not in self._gaps:
+            audience.whole_until = Cursor(event_id=event_id)
 
     def _deliver(self, notice: Notice) -> None:
         try:
@@ -177,15 +224,55 @@ class Hub:
         match notice:
             case JobProgress():
                 frame = messages.job_progress(notice)
-                for connection in self._listeners(notice.job.user_id):
-                    connection.put_newest(notice.job.job_id, frame)
+                for listener in self._audience(notice.job.user_id):
+                    listener.put_newest(notice.job.job_id, frame)
             case JobEvent():
-                async with asyncio.timeout(self.limits.view_seconds):
-                    view = await self._view(notice.job)
-                frame = messages.job_event(notice, view)
-                self._note_newest(notice.job.user_id, notice.event_id)
-                for connection in self._listeners(notice.job.user_id):
-                    connection.put(frame)
+                await self._tell(notice)
+
+    async def _tell(self, event: JobEvent) -> None:
+        frame = await self.recovery.event_frame(event)
+        self.note_told(event.job.user_id, event.event_id)
+        for listener in self._audience(event.job.user_id):
+            listener.put(frame)
+
+    def _note_gap(self, user_id: UserId) -> None:
+        if user_id in self._audiences:
+            self._gaps[user_id] = self._gaps.get(user_id, 0) + 1
+            self._gap_noted.set()
+
+    async def _heal_all(self) -> None:
+        """Read from the log what the bus has missed; while it is down, for everybody, over and over."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.healing_seconds):
+                    await self._gap_noted.wait()
+            self._gap_noted.clear()
+            for user_id in tuple(self._gaps if self._bus.is_whole else self._audiences):
+                await self._heal(user_id)
+                await asyncio.sleep(1 / self.limits.healing_reads_per_second)
+
+    async def _heal(self, user_id: UserId) -> None:
+        """Tell a user's clients what may have been missed. It stays due until that has worked."""
+        gaps, audience = self._gaps.get(user_id), self._audiences.get(user_id)
+        try:
+            if audience is not None:
+                await self._tell_missed(user_id, audience)
+        except (CloudUnavailable, TimeoutError):
+            logger.warning("The log cannot be read", extra={"action": "heal_later", "user_id": user_id})
+            self._gaps.setdefault(user_id, 1)
+            return
+        except CursorUnknown:
+            self._close_audience(user_id)  # they come back and are given a snapshot
+        if gaps is not None and self._gaps.get(user_id) == gaps:
+            del self._gaps[user_id]
+
+    async def _tell_missed(self, user_id: UserId, audience: _Audience) -> None:
+        events = await self.recovery.missed(user_id, audience.whole_until)
+        for event in events:
+            if event.event_id not in audience.healed:
+                await self._tell(event)
+        audience.healed = frozenset(event.event_id for event in events)
+        audience.whole_until = Cursor.after(audience.healed, audience.whole_until)
 
     async def _ping_all(self) -> None:
         while True:
@@ -204,29 +291,24 @@ class Hub:
     async def _put_to_all(self, key: str, frame_of: Callable[[UserId], Frame]) -> None:
         for user_id in tuple(self._audiences):
             frame = frame_of(user_id)
-            for connection in self._listeners(user_id):
-                connection.put_newest(key, frame)
+            for listener in self._audience(user_id):
+                listener.put_newest(key, frame)
             await asyncio.sleep(0)  # ten thousand sockets at a stretch would be felt
 
-    async def _check_writers(self) -> None:
+    async def _check_all(self) -> None:
         while True:
             await asyncio.sleep(self.limits.write_check_seconds)
             now = asyncio.get_running_loop().time()
-            for connection in self._connections:
-                connection.check_writer(now)
+            for listener in self._listeners:
+                listener.check(now)
 
-    def _listeners(self, user_id: UserId) -> set[Connection]:
+    def _audience(self, user_id: UserId) -> set[Listener]:
         audience = self._audiences.get(user_id)
-        return audience.connections if audience else set()
-
-    def _note_newest(self, user_id: UserId, event_id: EventId | None) -> None:
-        audience = self._audiences.get(user_id)
-        if audience and event_id and event_id > (audience.newest_id or ""):
-            audience.newest_id = event_id
+        return audience.listeners if audience else set()
 
     def _close_audience(self, user_id: UserId) -> None:
-        for connection in self._listeners(user_id):
-            connection.close(CloseCode.OVERLOADED)
+        for listener in self._audience(user_id):
+            listener.close(CloseCode.OVERLOADED)
 
     def _report_death(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or self.failed.done():

@@ -17,9 +17,12 @@ class SocketLimits:
     connections_per_task: int = 10_000
     undelivered_notices: int = 10_000
     snapshot_jobs: int = 50
+    recovered_events: int = 1000
+    healing_reads_per_second: int = 300
 
     hello_seconds: float = 5
     authenticate_seconds: float = 10
+    cancel_seconds: float = 15
     snapshot_seconds: float = 15
     view_seconds: float = 5
     turn_seconds: float = 0.005
@@ -27,6 +30,9 @@ class SocketLimits:
     write_check_seconds: float = 1
     protocol_ping_seconds: float = 25
     ping_message_seconds: float = 25
+    expiring_token_seconds: float = 60
     expired_token_seconds: float = 30
+    healing_seconds: float = 3
+    reconnect_spread_seconds: float = 3
     drain_seconds: float = 3
     close_seconds: float = 2

@@ -11,25 +11,41 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from jobs import clock, conditions, views
 from jobs.conditions import Degradation
-from jobs.events import JobEvent, JobProgress
-from jobs.ids import EventId
+from jobs.events import EventType, JobEvent, JobProgress
+from jobs.ids import EventId, JobId
 from jobs.model import JSON, Caller
 from websocket.close_codes import CloseCode, Disconnect
 
 PROTOCOL = "darkroom.v1"
+MAX_CURSOR_CHARACTERS = 100
+Ref: TypeAlias = str | int | None
+_ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELED, EventType.DELETED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """One message, encoded: the same ``content`` goes to every socket."""
+    """One message, encoded: the same ``content`` goes to every client, over whatever transport.
+
+    ``event_id`` is where a client resumes from after it, ``job_id`` whose it is; both are absent where there is none.
+    """
 
     type: str
     content: bytes
+    event_id: EventId | None = None
+    job_id: JobId | None = None
+
+    @property
+    def ends_job(self) -> bool:
+        """Tell whether nothing can follow for its job."""
+        return self.type in _ENDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A user's jobs, newest first, and the day's quota, with the position in the event log they are no older than."""
+    """A user's jobs, newest first, and the day's quota, with the position in the event log they are no older than.
+
+    A snapshot of one job alone has neither quota nor position.
+    """
 
     position: EventId | None
     jobs: list[dict[str, JSON]]
@@ -44,6 +60,35 @@ class Hello(BaseModel):
 
     type: Literal["hello"]
     token: SecretStr
+    since: str | None = Field(default=None, max_length=MAX_CURSOR_CHARACTERS)
+
+
+class Resume(BaseModel):
+    """Asks for what has happened since a cursor, once more if need be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["resume"]
+    since: str = Field(max_length=MAX_CURSOR_CHARACTERS)
+
+
+class Auth(BaseModel):
+    """Brings a fresh token of the same user."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["auth"]
+    token: SecretStr
+
+
+class Cancel(BaseModel):
+    """Cancels a job; ``ref`` comes back with the answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    type: Literal["cancel"]
+    job_id: str = Field(alias="jobId", max_length=100)
+    ref: Annotated[str, Field(max_length=100)] | int | None = None
 
 
 class Ping(BaseModel):
@@ -54,7 +99,7 @@ class Ping(BaseModel):
     type: Literal["ping"]
 
 
-Inbound: TypeAlias = Hello | Ping
+Inbound: TypeAlias = Hello | Resume | Auth | Cancel | Ping
 _INBOUND: TypeAdapter[Inbound] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
 
 
@@ -67,26 +112,29 @@ def read(text: str) -> Inbound:
         raise Disconnect(CloseCode.BAD_FRAME, "The message is not one this server understands") from None
 
 
-def welcome(connection_id: str, caller: Caller, ping_seconds: float) -> Frame:
-    """Greet a client that has signed in."""
+def welcome(connection_id: str | None, caller: Caller, ping_seconds: float) -> Frame:
+    """Greet a client that has signed in; streams have no id."""
     data: dict[str, JSON] = {
-        "connectionId": connection_id,
         "userId": caller.user_id,
-        "tokenExpiresAt": clock.iso(caller.expires_at * 1000),
+        "tokenExpiresAt": _expiry(caller),
         "pingSeconds": ping_seconds,
     }
+    if connection_id is not None:
+        data["connectionId"] = connection_id
     return _frame("welcome", clock.now_milliseconds(), data=data)
 
 
 def snapshot(state: Snapshot) -> Frame:
     """Tell how things are; the client follows from its ``id``."""
-    data: dict[str, JSON] = {"jobs": list(state.jobs), "hasMore": state.has_more, "quota": state.quota}
+    data: dict[str, JSON] = {"jobs": list(state.jobs), "hasMore": state.has_more}
+    if state.quota:
+        data["quota"] = state.quota
     return _frame("snapshot", clock.now_milliseconds(), event_id=state.position, data=data)
 
 
 def job_event(event: JobEvent, view: dict[str, JSON]) -> Frame:
     """Tell of a job's visible change."""
-    return _frame(event.type.value, event.at, event_id=event.event_id, job=view)
+    return _frame(event.type.value, event.at, event_id=event.event_id, job_id=event.job.job_id, job=view)
 
 
 def job_progress(progress: JobProgress) -> Frame:
@@ -96,7 +144,8 @@ def job_progress(progress: JobProgress) -> Frame:
         "version": progress.job.version,
         "status": progress.job.status.value,
     }
-    return _frame("job.progress", progress.at, job=job, data=views.progress_view(progress))
+    data = views.progress_view(progress)
+    return _frame("job.progress", progress.at, job_id=progress.job.job_id, job=job, data=data)
 
 
 def ping(newest_id: EventId | None) -> Frame:
@@ -110,9 +159,35 @@ def system_degraded(degradations: Iterable[Degradation]) -> Frame:
     return _frame("system.degraded", clock.now_milliseconds(), data={"parts": parts})
 
 
-def error(code: str, message: str) -> Frame:
-    """Say what went wrong."""
-    return _frame("error", clock.now_milliseconds(), data={"code": code, "message": message})
+def resync(reason: str) -> Frame:
+    """Say that what was missed cannot be told: a ``snapshot`` follows, which replaces all that the client knows."""
+    return _frame("resync", clock.now_milliseconds(), data={"reason": reason})
+
+
+def auth_expiring(caller: Caller) -> Frame:
+    """Ask for a fresh token before this one has expired."""
+    return _frame("auth.expiring", clock.now_milliseconds(), data={"tokenExpiresAt": _expiry(caller)})
+
+
+def auth_ok(caller: Caller) -> Frame:
+    """Say that the fresh token is taken."""
+    return _frame("auth.ok", clock.now_milliseconds(), data={"tokenExpiresAt": _expiry(caller)})
+
+
+def cancel_ok(ref: Ref, result: dict[str, JSON]) -> Frame:
+    """Answer a ``cancel``: what it came to and what was given back."""
+    return _frame("cancel.ok", clock.now_milliseconds(), data={"ref": ref, **result})
+
+
+def reconnect(after_milliseconds: int) -> Frame:
+    """Ask the client to open another connection so much later, and to leave this one when it has it."""
+    return _frame("reconnect", clock.now_milliseconds(), data={"afterMs": after_milliseconds})
+
+
+def error(code: str, message: str, ref: Ref = None) -> Frame:
+    """Say what went wrong; ``ref`` is that of the message which it answers."""
+    data: dict[str, JSON] = {"code": code, "message": message}
+    return _frame("error", clock.now_milliseconds(), data=data if ref is None else data | {"ref": ref})
 
 
 def _frame(
@@ -120,10 +195,15 @@ def _frame(
     at: int,
     *,
     event_id: EventId | None = None,
+    job_id: JobId | None = None,
     job: dict[str, JSON] | None = None,
     data: dict[str, JSON] | None = None,
 ) -> Frame:
     fields = {"type": message_type, "id": event_id, "time": clock.iso(at), "job": job, "data": data}
     present = {name: value for name, value in fields.items() if value is not None}
     content = json.dumps(present, ensure_ascii=False, separators=(",", ":")).encode()
-    return Frame(type=message_type, content=content)
+    return Frame(type=message_type, content=content, event_id=event_id, job_id=job_id)
+
+
+def _expiry(caller: Caller) -> str:
+    return clock.iso(caller.expires_at * 1000)

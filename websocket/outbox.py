@@ -13,7 +13,16 @@ class Outbox:
     There is one for each socket, so it is small: a dict keeps the order, and a future is there only while the writer waits.
     """
 
-    __slots__ = ("_bytes", "_finished", "_frames", "_max_bytes", "_max_frames", "_number", "_writer_waits")
+    __slots__ = (
+        "_bytes",
+        "_finished",
+        "_frames",
+        "_max_bytes",
+        "_max_frames",
+        "_number",
+        "_room_waits",
+        "_writer_waits",
+    )
 
     def __init__(self, *, max_frames: int, max_bytes: int) -> None:
         self._max_frames = max_frames
@@ -23,6 +32,7 @@ class Outbox:
         self._bytes = 0
         self._finished = False
         self._writer_waits: asyncio.Future[None] | None = None
+        self._room_waits: asyncio.Future[None] | None = None
 
     def put(self, frame: Frame) -> bool:
         """Add a frame that must not be lost; False says that there is no room and it is."""
@@ -46,12 +56,24 @@ class Outbox:
             await self._writer_waits
         frame = self._frames.pop(next(iter(self._frames)))
         self._bytes -= len(frame.content)
+        if self._is_half_empty():
+            _wake(self._room_waits)
         return frame
+
+    async def wait_for_room(self) -> None:
+        """Wait until it is half empty, or finished. For one at a time."""
+        if not self._finished and not self._is_half_empty():
+            self._room_waits = asyncio.get_running_loop().create_future()
+            await self._room_waits
 
     def finish(self) -> None:
         """Take nothing more in; what is there can still be taken."""
         self._finished = True
         self._wake_writer()
+        _wake(self._room_waits)
+
+    def _is_half_empty(self) -> bool:
+        return len(self._frames) <= self._max_frames // 2 and self._bytes <= self._max_bytes // 2
 
     def _add(self, key: int | str, frame: Frame) -> bool:
         if self._finished:
@@ -67,5 +89,9 @@ class Outbox:
         return True
 
     def _wake_writer(self) -> None:
-        if self._writer_waits is not None and not self._writer_waits.done():
-            self._writer_waits.set_result(None)
+        _wake(self._writer_waits)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -1,50 +1,86 @@
-"""What is said on one socket: who is it, how are things, and then whatever happens."""
+"""What is said on one socket: who is it, what has it missed, and then whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from jobs.errors import CloudUnavailable, Unauthorized
-from jobs.ids import UserId
-from jobs.model import Caller
+from jobs.errors import CloudUnavailable, RequestError, Unauthorized
+from jobs.ids import JobId, UserId
+from jobs.model import JSON, Caller
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.connection import Connection
 from websocket.hub import Hub
+from websocket.messages import Frame
 
 Authenticate: TypeAlias = Callable[[str], Awaitable[Caller]]
 
 
-async def sign_in(connection: Connection, token: str | None, authenticate: Authenticate, hub: Hub) -> Caller | None:
-    """Return who the client is, by the token sent with the upgrade or by a ``hello``; None if it left. Raises Disconnect."""
-    token = token or await _hello(connection, hub.limits.hello_seconds)
+Cancel: TypeAlias = Callable[[UserId, JobId], Awaitable[dict[str, JSON]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What clients may ask for. ``authenticate`` raises Unauthorized and CloudUnavailable.
+
+    ``cancel`` says as JSON what came of it; it raises CloudUnavailable and RequestError.
+    """
+
+    hub: Hub
+    authenticate: Authenticate
+    cancel: Cancel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """Who a client is, and the cursor it left off at, if it said so."""
+
+    caller: Caller
+    since: str | None
+
+
+async def sign_in(connection: Connection, token: str | None, since: str | None, desk: Desk) -> SignedIn | None:
+    """Find out who the client is, by the token sent with the upgrade or by a ``hello``; None if it left. Raises Disconnect."""
     if token is None:
-        return None
+        hello = await _hello(connection, desk.hub.limits.hello_seconds)
+        if hello is None:
+            return None
+        token, since = hello.token.get_secret_value(), hello.since or since
+    return SignedIn(caller=await _authenticated(token, desk), since=since)
+
+
+async def serve(connection: Connection, signed_in: SignedIn, desk: Desk) -> None:
+    """Tell the client what it has missed and what happens to its jobs, until it leaves. Raises Disconnect."""
+    caller, hub = signed_in.caller, desk.hub
+    connection.sign_in(caller)
+    # Registered before anything is read: what happens meanwhile gathers in the outbox.
+    with hub.joined(connection, caller.user_id):
+        await connection.write(
+            messages.welcome(connection.connection_id, caller, ping_seconds=hub.limits.ping_message_seconds)
+        )
+        await hub.listening(caller.user_id)
+        await _recover(connection.write, caller.user_id, signed_in.since, hub)
+        degraded = hub.degraded()
+        if degraded is not None:
+            await connection.write(degraded)
+        connection.go_live()
+        await _Conversation(connection, caller.user_id, desk).hold()
+
+
+async def _authenticated(token: str, desk: Desk) -> Caller:
     try:
-        async with asyncio.timeout(hub.limits.authenticate_seconds):
-            return await authenticate(token)
+        async with asyncio.timeout(desk.hub.limits.authenticate_seconds):
+            return await desk.authenticate(token)
     except Unauthorized as error:
         raise Disconnect(CloseCode.UNAUTHORIZED, error.message) from error
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Tokens cannot be checked just now") from error
 
 
-async def serve(connection: Connection, caller: Caller, hub: Hub) -> None:
-    """Tell the client how its jobs are and what happens to them, until it leaves. Raises Disconnect."""
-    connection.close_at(caller.expires_at + hub.limits.expired_token_seconds)
-    # Registered before anything is read: what happens meanwhile gathers in the outbox.
-    with hub.joined(connection, caller.user_id):
-        await connection.write(
-            messages.welcome(connection.connection_id, caller, ping_seconds=hub.limits.ping_message_seconds)
-        )
-        await _recover(connection, caller.user_id, hub)
-        connection.go_live()
-        await _answer(connection, caller.user_id, hub)
-
-
-async def _hello(connection: Connection, seconds: float) -> str | None:
+async def _hello(connection: Connection, seconds: float) -> messages.Hello | None:
     try:
         async with asyncio.timeout(seconds):
             text = await connection.receive()
@@ -52,29 +88,66 @@ async def _hello(connection: Connection, seconds: float) -> str | None:
         raise Disconnect(CloseCode.NO_HELLO) from None
     if text is None:
         return None
-    match messages.read(text):
-        case messages.Hello() as hello:
-            return hello.token.get_secret_value()
-        case messages.Ping():
-            raise Disconnect(CloseCode.BAD_FRAME, "The first message must be a hello")
+    message = messages.read(text)
+    if not isinstance(message, messages.Hello):
+        raise Disconnect(CloseCode.BAD_FRAME, "The first message must be a hello")
+    return message
 
 
-async def _recover(connection: Connection, user_id: UserId, hub: Hub) -> None:
-    """Send what brings the client to the present."""
+async def _recover(tell: Callable[[Frame], Awaitable[None]], user_id: UserId, since: str | None, hub: Hub) -> None:
+    """Tell what brings the client to the present."""
     try:
-        frame = await hub.snapshot(user_id)
+        async for frame in hub.recovery.frames(user_id, since):
+            await tell(frame)
+            hub.note_told(user_id, frame.event_id)
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Your jobs cannot be read just now") from error
-    await connection.write(frame)
-    degraded = hub.degraded()
-    if degraded is not None:
-        await connection.write(degraded)
 
 
-async def _answer(connection: Connection, user_id: UserId, hub: Hub) -> None:
-    while (text := await connection.receive()) is not None:
-        match messages.read(text):
-            case messages.Ping():
-                connection.put_newest("ping", hub.ping(user_id))
-            case messages.Hello():
-                raise Disconnect(CloseCode.BAD_FRAME, "You have signed in already")
+class _Conversation:
+    """Answers one client's messages, one after the other."""
+
+    def __init__(self, connection: Connection, user_id: UserId, desk: Desk) -> None:
+        self._connection = connection
+        self._user_id = user_id
+        self._desk = desk
+
+    async def hold(self) -> None:
+        """Answer until the client leaves. Raises Disconnect."""
+        while (text := await self._connection.receive()) is not None:
+            match messages.read(text):
+                case messages.Ping():
+                    self._connection.put_newest("ping", self._desk.hub.ping(self._user_id))
+                case messages.Resume() as resume:
+                    tell = self._connection.put_when_there_is_room
+                    await _recover(tell, self._user_id, resume.since, self._desk.hub)
+                case messages.Auth() as auth:
+                    await self._renew(auth)
+                case messages.Cancel() as cancel:
+                    await self._cancel(cancel)
+                case messages.Hello():
+                    raise Disconnect(CloseCode.BAD_FRAME, "You have signed in already")
+
+    async def _renew(self, auth: messages.Auth) -> None:
+        """Take a fresh token; a bad one changes nothing, for the old one may still be good."""
+        try:
+            caller = await _authenticated(auth.token.get_secret_value(), self._desk)
+        except Disconnect as error:
+            self._connection.put(messages.error(error.code.error, error.message, "auth"))
+            return
+        if caller.user_id != self._user_id:
+            raise Disconnect(CloseCode.FORBIDDEN, "The token is another user's")
+        self._connection.sign_in(caller)
+        self._connection.put(messages.auth_ok(caller))
+
+    async def _cancel(self, cancel: messages.Cancel) -> None:
+        try:
+            async with asyncio.timeout(self._desk.hub.limits.cancel_seconds):
+                result = await self._desk.cancel(self._user_id, JobId(cancel.job_id))
+        except (CloudUnavailable, TimeoutError):
+            answer = messages.error(CloudUnavailable.code, "The job cannot be canceled just now", cancel.ref)
+        except RequestError as error:
+            answer = messages.error(error.code, error.message, cancel.ref)
+        else:
+            answer = messages.cancel_ok(cancel.ref, result)
+        self._connection.put(answer)

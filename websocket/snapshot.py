@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from jobs.errors import JobNotFound
+from jobs.event_log import EventLog
 from jobs.ids import UserId
 from jobs.job_table import JobPage, JobTable
 from jobs.model import JSON, Job
@@ -16,15 +17,16 @@ from websocket.messages import Snapshot
 class SnapshotReader:
     """Reads the newest ``jobs`` jobs of a user, and the quota."""
 
-    def __init__(self, table: JobTable, views: JobViews, *, daily_limit: int, jobs: int) -> None:
+    def __init__(self, table: JobTable, log: EventLog, views: JobViews, *, daily_limit: int, jobs: int) -> None:
         self._table = table
+        self._log = log
         self._views = views
         self._daily_limit = daily_limit
         self._jobs = jobs
 
     async def read(self, user_id: UserId) -> Snapshot:
         """Read the position first and the jobs after it, so that they are no older than it. Raises CloudUnavailable."""
-        position = await self._table.newest_event_id(user_id)
+        position = await self._log.newest_id(user_id)
         page = await self._table.page(user_id, limit=self._jobs, status=None, cursor=None)
         page, quota = await asyncio.gather(self._refreshed(page), self._table.quota(user_id, self._daily_limit))
         views: list[dict[str, JSON]] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from service import keys
-from service.routes import demo, health, jobs, page, profile_photo, uploads, users
+from service.routes import demo, events, health, jobs, page, profile_photo, uploads, users
 from service.settings import Settings
 
 
@@ -25,7 +25,7 @@ def add_routes(app: web.Application, settings: Settings) -> None:
     app[keys.UNCOUNTED_RESOURCES] = uncounted
     app[keys.PUBLIC_RESOURCES] = uncounted | _resources(app.add_routes(public))
     app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes([*profile_photo.SUBMIT_ROUTES, *jobs.SUBMIT_ROUTES]))
-    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *users.ROUTES])
+    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES])
 
 
 def _resources(routes: Iterable[web.AbstractRoute]) -> frozenset[web.AbstractResource]:

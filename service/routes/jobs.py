@@ -9,12 +9,12 @@ from typing import Final
 
 from aiohttp import web
 
-from jobs.control import Canceled, CancelOutcome
-from jobs.errors import Forbidden, JobNotCompleted, JobNotFound
+from jobs.errors import JobNotCompleted, JobNotFound
 from jobs.files import DOWNLOAD_LINK_SECONDS
 from jobs.ids import JobId
 from jobs.job_table import JobPage
 from jobs.model import JSON, Job
+from jobs.views import cancel_view
 from service import keys
 from service.routes.submissions import accepted, read_key
 from service.schemas import JobsRequest, parse
@@ -36,13 +36,13 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """Show one job."""
-    job = await _find(request)
+    job = await find(request)
     return web.json_response(await request.app[keys.SERVICES].views.view(job))
 
 
 async def download(request: web.Request) -> web.Response:
     """Sign a link that saves the result as a file."""
-    job = await _find(request)
+    job = await find(request)
     if job.output is None:
         raise JobNotCompleted
     link = await request.app[keys.SERVICES].files.download_link(
@@ -54,29 +54,20 @@ async def download(request: web.Request) -> web.Response:
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job. Asking twice is the same as once."""
     services = request.app[keys.SERVICES]
-    canceled = await services.control.cancel(await _find(request))
-    return web.json_response(
-        {
-            "jobId": canceled.job.job_id,
-            "status": canceled.job.status.value,
-            "outcome": canceled.outcome.value,
-            "givenBack": canceled.given_back,
-            "message": _cancel_message(canceled),
-            "job": await services.views.view(canceled.job),
-        }
-    )
+    canceled = await services.control.cancel(await find(request))
+    return web.json_response(cancel_view(canceled) | {"job": await services.views.view(canceled.job)})
 
 
 async def retry(request: web.Request) -> web.Response:
     """Start a new job of an ended one's input."""
     key = read_key(request)
-    submitted = await request.app[keys.SERVICES].control.retry(await _find(request), key)
+    submitted = await request.app[keys.SERVICES].control.retry(await find(request), key)
     return await accepted(request, submitted)
 
 
 async def delete(request: web.Request) -> web.Response:
     """Delete a job and its result; one that has not ended is canceled first."""
-    job = await _find(request)
+    job = await find(request)
     await request.app[keys.SERVICES].control.delete(job)
     return web.json_response({"jobId": job.job_id, "deleted": True})
 
@@ -87,27 +78,14 @@ async def page_view(request: web.Request, page: JobPage) -> list[JSON]:
     return list(await asyncio.gather(*(views.view(job) for job in page.jobs)))
 
 
-async def _find(request: web.Request) -> Job:
+async def find(request: web.Request) -> Job:
+    """Read the job that the path names. Raises JobNotFound and Forbidden."""
     job_id = request.match_info["job_id"]
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFound
-    job = await request.app[keys.SERVICES].jobs.get(JobId(job_id))
-    if job.user_id != request[keys.CALLER].user_id:
-        raise Forbidden
-    return job
+    return await request.app[keys.SERVICES].control.find(request[keys.CALLER].user_id, JobId(job_id))
 
 
-def _cancel_message(canceled: Canceled) -> str:
-    quota = "was given back" if canceled.given_back else "is kept"
-    return f"{_CANCEL_SENTENCES[canceled.outcome]}, and its unit of the day's quota {quota}"
-
-
-_CANCEL_SENTENCES: Final = {
-    CancelOutcome.BEFORE_START: "The job was canceled before it started",
-    CancelOutcome.WHILE_RUNNING: "The job was canceled while it ran",
-    CancelOutcome.ALREADY_CANCELED: "The job had been canceled before",
-    CancelOutcome.TOO_LATE: "The job had ended before it could be canceled",
-}
 SUBMIT_ROUTES: Final = (web.post("/jobs/{job_id}/retry", retry),)
 ROUTES: Final = (
     web.get("/jobs", list_jobs),

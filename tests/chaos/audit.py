@@ -20,6 +20,8 @@ FIRST_VERSION = 1
 END_EVENTS = {f"job.{status}": status for status in Status if status.terminal}
 KEPT_CODES = frozenset({"content_rejected"})
 """Failures that keep their charge."""
+REFUSED_CODE = "queue_refused"
+"""What a 500 says of a job that was stored and could not be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,11 @@ class Audit:
         """Return those of the jobs that a client was promised which are not stored or have not ended."""
         ended = {job_id for job_id, job in self.jobs.items() if job.terminal} | self.deleted.keys()
         return set(accepted) - ended
+
+    def wrongly_refused(self, refused: Collection[JobId]) -> set[JobId]:
+        """Return those of the jobs whose client was told that the queue refused them which did not fail so, or cost a unit."""
+        known = {**self.jobs, **self.deleted}
+        return {job_id for job_id in refused if job_id not in known or not _was_refused(known[job_id])}
 
     def _count(self, status: Status) -> int:
         return sum(job.status is status for job in self.jobs.values())
@@ -139,6 +146,11 @@ def _right_charges(job: Job) -> set[Charge]:
             return {Charge.CHARGED, Charge.RETURNED}  # it depends on whether Gemini was called
         case Status.PENDING | Status.QUEUED | Status.PROCESSING:
             return {Charge.TAKEN, Charge.CHARGED}
+
+
+def _was_refused(job: Job) -> bool:
+    code = job.failure.code if job.failure is not None else None
+    return (job.status, code, job.charge) == (Status.FAILED, REFUSED_CODE, Charge.RETURNED)
 
 
 def _wrong_usage(jobs: Mapping[JobId, Job], usage: list[dict[str, Any]]) -> Iterator[str]:

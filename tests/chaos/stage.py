@@ -23,6 +23,8 @@ from tests.faults.proxy import FaultProxy
 READY_SECONDS = 60
 END_SECONDS = 60
 LEASE_SECONDS = 4
+TOKEN_SECONDS = 86_400
+"""Longer than any test sets a clock ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,6 +119,7 @@ async def chaos_stage(
         gemini_latency_seconds=gemini_latency_seconds,
         gemini_error_rate=gemini_error_rate,
         gemini_requests_per_minute=gemini_requests_per_minute,
+        token_seconds=TOKEN_SECONDS,
     )
     async with (
         embedded_cloud(options) as cloud,

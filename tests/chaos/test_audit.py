@@ -141,6 +141,25 @@ async def test_a_failure_that_kept_its_charge_is_seen(books: Books) -> None:
     assert (f"{failed.job_id} is failed and its unit is charged",) == found.wrong_charges
 
 
+async def test_a_job_that_its_client_was_told_to_be_refused_and_is_not_is_seen(books: Books) -> None:
+    """It is completed; it failed for another reason; it kept its unit; it is not there. One that was refused is no fault."""
+    refused = replace(
+        books.job,
+        status=Status.FAILED,
+        output=None,
+        failure=replace(FAILURE, code="queue_refused"),
+        charge=Charge.RETURNED,
+    )
+    falsified = [books.job, replace(refused, failure=FAILURE), replace(refused, charge=Charge.CHARGED)]
+    job_id, unknown = books.job.job_id, new_job_id()
+
+    for job in falsified:
+        await books.put(books.tables.jobs, items.to_item(job))
+        assert {job_id} == (await books.audit()).wrongly_refused({job_id})
+    await books.put(books.tables.jobs, items.to_item(refused))
+    assert {unknown} == (await books.audit()).wrongly_refused({job_id, unknown})
+
+
 async def test_an_unfinished_job_is_lost_until_it_ends(books: Books) -> None:
     """A client was promised an end."""
     await books.put(books.tables.jobs, items.to_item(replace(books.job, status=Status.QUEUED, output=None)))

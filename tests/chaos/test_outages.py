@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from jobs.ids import UserId
-from jobs.model import Charge, Job, Status
+from jobs.model import Job, Status
 from tests.chaos.audit import Audit, audit
 from tests.chaos.stage import LEASE_SECONDS, Service, Stage
 from tests.chaos.test_kill_points import calls_gemini, writes
@@ -119,6 +119,11 @@ def asks_dynamodb(request: Request) -> bool:
     return request.headers.get("x-amz-target", "").startswith("DynamoDB")
 
 
+def is_transaction(request: Request) -> bool:
+    """Choose every change of a job."""
+    return request.action == "TransactWriteItems"
+
+
 async def test_aws_is_gone_for_a_while(stage: Stage, photo: bytes) -> None:
     """Requests are told 503 and when to come again; the jobs in hand are done afterwards."""
     service = await stage.start_service(IMPATIENT)
@@ -185,8 +190,7 @@ async def test_the_queue_refuses(stage: Stage, photo: bytes) -> None:
     job = only_job(books)
 
     assert (500, "queue_refused", job.job_id) == (status, body["code"], body["jobId"])
-    assert ((), {"queue_refused": 1}) == (books.faults, books.failed_by_code)
-    assert Charge.RETURNED is job.charge
+    assert ((), set()) == (books.faults, books.wrongly_refused({body["jobId"]}))
 
 
 async def test_the_queue_takes_a_message_and_its_answer_is_lost(stage: Stage, photo: bytes) -> None:
@@ -209,11 +213,12 @@ async def test_the_queue_takes_messages_and_every_answer_is_lost(stage: Stage, p
     service = await stage.start_service()
     async with customer(service, "answers-lost", photo) as user:
         stage.aws.when(sends_message).cut_after()
-        status, _, _ = await user.generate(SLOW)
+        status, _, body = await user.generate(SLOW)
         books = await books_when_ended(stage, user.user_id)
 
     assert () == books.faults
     assert {200: Status.COMPLETED, 500: Status.FAILED}[status] == only_job(books).status
+    assert set() == books.wrongly_refused({body["jobId"]} if status == 500 else set())
     assert 0 == await dead_letters_when_empty(stage, user.user_id)
 
 
@@ -229,6 +234,23 @@ async def test_dynamodb_throttles_for_a_while(stage: Stage, photo: bytes) -> Non
 
         assert (503, True) == (status, "Retry-After" in headers)
         assert_all_completed(await books_when_ended(stage, user.user_id), 6)
+
+
+async def test_transactions_are_throttled_for_a_while(stage: Stage, photo: bytes) -> None:
+    """Requests are told 503; the table can be read, so jobs are worked on, and their ends are written afterwards."""
+    service = await stage.start_service(IMPATIENT)
+    async with customer(service, "throttled-transactions", photo) as user:
+        await user.generate_many(6, SLOW)
+        rule = stage.aws.when(is_transaction).throttle_transaction()
+        status, headers, _ = await user.generate()
+        await asyncio.sleep(LEASE_SECONDS)
+        rule.lift()
+
+        assert (503, True) == (status, "Retry-After" in headers)
+        assert_all_completed(await books_when_ended(stage, user.user_id), 6)
+        assert 0 == await dead_letters_when_empty(stage, user.user_id)
+        assert 200 == (await user.generate())[0]
+    assert_all_completed(await books_when_ended(stage, user.user_id), 7)
 
 
 async def test_gemini_answers_nothing(stage: Stage, photo: bytes) -> None:

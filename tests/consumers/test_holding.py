@@ -10,17 +10,19 @@ from typing import Any, cast
 
 import pytest
 
-from consumers.attempt import Attempt
+from consumers.acknowledger import Acknowledger
+from consumers.attempt import Attempt, Workshop
 from consumers.failures import FailureClass
 from consumers.gate_state import NotNow
+from consumers.heartbeat import Heartbeat
 from jobs import clock, moves
 from jobs.aws import ATTEMPTS, Clients
 from jobs.control import CancelOutcome, Control
-from jobs.events import JobProgress, Stage
+from jobs.events import InProcessBus, JobProgress, Stage
 from jobs.files import Files
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
-from jobs.model import Status
+from jobs.model import Charge, Status
 from jobs.work_queue import Delivery, WorkQueue
 from tests.aws_faults import HeldBackPut, Refuses, RefusesCalls
 from tests.consumers.house import House, Story, open_house
@@ -43,6 +45,36 @@ async def reaches(story: Story, stage: Stage) -> None:
         while not any(isinstance(note, JobProgress) and note.stage is stage for note in story.notices):
             story.news.clear()
             await story.news.wait()
+
+
+def elsewhere(house: House) -> Control:
+    """Do an owner's will in another process, which cannot tell how far the job is."""
+    bus = InProcessBus()
+    return Control(JobTable(house.clients.dynamodb, house.tables, bus), house.files, house.submission, bus)
+
+
+class ToldOfItsLoss(Attempt):
+    """Says when it has heard that the job is not its own any more."""
+
+    def __init__(self, workshop: Workshop, delivery: Delivery) -> None:
+        super().__init__(workshop, delivery)
+        self.is_told = asyncio.Event()
+
+    def lose(self) -> None:
+        """Stop, and say so."""
+        super().lose()
+        self.is_told.set()
+
+
+async def is_told_of_its_loss(attempt: ToldOfItsLoss, heartbeat: Heartbeat) -> None:
+    """Let the heart beat until the attempt has heard of it."""
+    beating = asyncio.create_task(heartbeat.run())
+    try:
+        async with asyncio.timeout(20):
+            await attempt.is_told.wait()
+    finally:
+        beating.cancel()
+        await asyncio.wait([beating])
 
 
 async def only_delivery(house: House) -> Delivery:
@@ -192,18 +224,119 @@ async def test_a_cancel_while_the_model_is_shut_is_free(house: House, story: Sto
     assert (0, 0) == await house.usage(user)
 
 
+async def test_a_cancel_elsewhere_while_the_model_is_shut_is_free_a_moment_later(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """The answer says that the charge is kept; the worker, at its next beat, gives back what it has not used."""
+    job = await house.submit(user, photo)
+    async with house.gate.admit(1) as permit:
+        permit.failed(FailureClass.THROTTLED, 15)
+    attempt = ToldOfItsLoss(house.workshop, await only_delivery(house))
+    running = asyncio.create_task(attempt.run())
+    await reaches(story, Stage.PREPARING)
+    canceled = await elsewhere(house).cancel(await house.table.get(job.job_id))
+    await is_told_of_its_loss(attempt, house.workshop.heartbeat)
+    async with asyncio.timeout(5):
+        await running
+
+    assert (CancelOutcome.WHILE_RUNNING, False) == (canceled.outcome, canceled.given_back)
+    assert replace(canceled.job, charge=Charge.RETURNED) == await house.table.get(job.job_id)
+    assert (0, 0) == await house.usage(user)
+
+
+async def test_a_cancel_elsewhere_while_the_model_works_is_charged(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """The worker drops the call at its next beat, and Gemini is paid all the same."""
+    job = await house.submit(user, photo, "[[sim:slow=30]]")
+    attempt = ToldOfItsLoss(house.workshop, await only_delivery(house))
+    running = asyncio.create_task(attempt.run())
+    await reaches(story, Stage.GENERATING)
+    canceled = await elsewhere(house).cancel(await house.table.get(job.job_id))
+    await is_told_of_its_loss(attempt, house.workshop.heartbeat)
+    async with asyncio.timeout(5):
+        await running
+
+    assert canceled.job == await house.table.get(job.job_id)
+    assert (1, 1) == await house.usage(user)
+
+
+def storing_slowly(house: House, result_bucket: str) -> tuple[House, HeldBackPut]:
+    """Have results stored when they may, not before."""
+    slow = HeldBackPut(house.clients.s3)
+    files = Files(
+        cast(Any, slow), upload_bucket=house.upload_bucket, result_bucket=result_bucket, upload_link_seconds=600
+    )
+    return replace(house, workshop=replace(house.workshop, files=files)), slow
+
+
+async def stored_results(house: House, result_bucket: str, user: UserId) -> list[str]:
+    """Name what lies in the bucket for a user."""
+    listed = await house.clients.s3.list_objects_v2(Bucket=result_bucket, Prefix=f"generated/{user}/")
+    return [item["Key"] for item in listed.get("Contents", [])]
+
+
+@pytest.mark.parametrize("wish", ["cancel", "delete"])
+async def test_a_result_that_is_stored_while_its_job_is_ended_elsewhere_is_taken_away(
+    house: House, user: UserId, photo: bytes, cloud_environment: Mapping[str, str], wish: str
+) -> None:
+    """The heart notices it during the upload; the message stays for another receive, and goes with it."""
+    bucket = cloud_environment["RESULT_BUCKET"]
+    held, slow = storing_slowly(house, bucket)
+    job, acknowledger = await house.submit(user, photo), Acknowledger(house.queue)
+    workshop = replace(held.workshop, acknowledger=acknowledger)
+    delivery = await only_delivery(house)
+    attempt = ToldOfItsLoss(workshop, delivery)
+    running = asyncio.create_task(attempt.run())
+    async with asyncio.timeout(20):
+        await slow.reached.wait()
+    control, current = elsewhere(house), await house.table.get(job.job_id)
+    await (control.cancel(current) if wish == "cancel" else control.delete(current))
+    await is_told_of_its_loss(attempt, workshop.heartbeat)
+    slow.go.set()
+    await running
+    await house.queue.hide([delivery.receipt], 0)
+    await Attempt(workshop, await only_delivery(house)).run()
+    acknowledger.close()
+    await acknowledger.run()
+
+    assert 1 == slow.landed
+    assert [] == await stored_results(house, bucket, user)
+    assert 0 == await house.messages(house.queue_url) + await house.messages(house.dead_letters_url)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "event", "left"), [("", "job.completed", [".png"]), ("[[sim:safety]]", "job.failed", [])]
+)
+async def test_a_second_try_takes_away_what_the_first_one_stored(
+    house: House,
+    story: Story,
+    user: UserId,
+    photo: bytes,
+    cloud_environment: Mapping[str, str],
+    prompt: str,
+    event: str,
+    left: list[str],
+) -> None:
+    """The first worker stored a JPEG and was lost before it could say so; the second has a PNG, or nothing."""
+    bucket, key = cloud_environment["RESULT_BUCKET"], f"generated/{user}/"
+    job, now = await house.submit(user, photo, prompt), clock.now_milliseconds()
+    await house.table.apply(job, moves.claimed("lost", now - 1, now))
+    await house.clients.s3.put_object(Bucket=bucket, Key=f"{key}{job.job_id}.jpg", Body=b"a picture")
+    await house.clients.s3.put_object(Bucket=bucket, Key=f"{key}{job.job_id}0.jpg", Body=b"another job's")
+    async with house.pool() as pool:
+        await story.until(event)
+        await pool.stop(20)
+
+    assert [f"{key}{job.job_id}{end}" for end in [*left, "0.jpg"]] == await stored_results(house, bucket, user)
+
+
 async def test_a_result_that_is_stored_while_its_job_is_canceled_is_taken_away(
     house: House, story: Story, user: UserId, photo: bytes, cloud_environment: Mapping[str, str]
 ) -> None:
     """The upload is not cut in its middle, for nobody could tell then whether it still lands."""
-    slow = HeldBackPut(house.clients.s3)
-    files = Files(
-        cast(Any, slow),
-        upload_bucket=house.upload_bucket,
-        result_bucket=cloud_environment["RESULT_BUCKET"],
-        upload_link_seconds=600,
-    )
-    held = replace(house, workshop=replace(house.workshop, files=files))
+    bucket = cloud_environment["RESULT_BUCKET"]
+    held, slow = storing_slowly(house, bucket)
     control = Control(house.table, house.files, house.submission, house.bus)
     job = await house.submit(user, photo)
     async with held.pool(slots=1) as pool:
@@ -212,12 +345,9 @@ async def test_a_result_that_is_stored_while_its_job_is_canceled_is_taken_away(
         await control.cancel(await house.table.get(job.job_id))
         slow.go.set()
         await pool.stop(20)
-    left = await house.clients.s3.list_objects_v2(
-        Bucket=cloud_environment["RESULT_BUCKET"], Prefix=f"generated/{user}/"
-    )
 
     assert slow.landed
-    assert 0 == left["KeyCount"]
+    assert [] == await stored_results(house, bucket, user)
     assert "job.canceled" == story.events[-1]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -104,3 +106,47 @@ async def test_a_photo_that_takes_too_long_is_refused(photo: bytes) -> None:
     with pytest.raises(InvalidImage):
         await worker.prepare(photo)
     worker.close()
+
+
+@pytest.mark.parametrize("ending", ["timed out", "canceled"])
+async def test_a_photo_behind_a_slow_one_is_prepared(photo: bytes, ending: str) -> None:
+    """The slow one is given up and holds its thread all the same; the other's time begins when it is free."""
+    worker, slow_may_end = ImageWorker(threads=1, timeout_seconds=0.5), threading.Event()
+    slow = asyncio.create_task(worker._run(lambda: slow_may_end.wait(20)))
+    waiting = asyncio.create_task(worker.prepare(photo))
+    if ending == "canceled":
+        await asyncio.sleep(0)  # begun
+        slow.cancel()
+    await asyncio.wait([slow])
+    await asyncio.wait([waiting], timeout=1)  # twice as long as it may take
+    waited = not waiting.done()
+    slow_may_end.set()
+    prepared = await waiting
+    worker.close()
+
+    assert waited
+    assert ("canceled" == ending) == slow.cancelled()
+    assert "image/jpeg" == prepared.content_type
+    if ending == "timed out":
+        assert isinstance(slow.exception(), InvalidImage)
+
+
+async def test_a_photo_that_breaks_when_it_was_given_up_is_nobodys_trouble(
+    photo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its thread is free again, and its error does not come up as one that was never looked at."""
+    worker, slow_may_end = ImageWorker(threads=1, timeout_seconds=0.5), threading.Event()
+
+    def break_late() -> None:
+        slow_may_end.wait(20)
+        raise InvalidImage
+
+    with pytest.raises(InvalidImage, match="too long"):
+        await worker._run(break_late)
+    slow_may_end.set()
+    prepared = await worker.prepare(photo)
+    worker.close()
+    gc.collect()
+
+    assert "image/jpeg" == prepared.content_type
+    assert [] == caplog.messages

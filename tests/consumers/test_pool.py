@@ -17,17 +17,17 @@ from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt
 from consumers.heartbeat import Heartbeat
 from consumers.pool import Pool
-from jobs.aws import Clients
+from jobs.control import Control
 from jobs.errors import CloudUnavailable, QueueRefused
 from jobs.events import JobProgress
 from jobs.ids import UserId
 from jobs.items import s3_key
-from jobs.job_table import JobTable, Limits, Tables
+from jobs.job_table import JobTable, Limits
 from jobs.model import Charge, Job, Status
 from jobs.submission import Request, Submission
 from jobs.work_queue import Delivery, WorkQueue
 from tests.aws_faults import HeldBack
-from tests.consumers.house import House, Story, open_house
+from tests.consumers.house import House, Story
 
 
 async def stored_picture(house: House, cloud_environment: Mapping[str, str], url: str) -> Image.Image:
@@ -177,47 +177,6 @@ async def test_an_answer_without_a_picture_fails_after_some_tries(
     assert 0 < job.use.tokens["prompt"]
 
 
-@pytest.mark.parametrize(
-    ("marker", "code"),
-    [
-        ("[[sim:503]]", "provider_failure"),
-        ("[[sim:html-502]]", "provider_failure"),
-        ("[[sim:bad-json]]", "provider_failure"),
-    ],
-)
-async def test_a_lasting_failure_ends_after_the_third_receive_in_the_dead_letter_queue(
-    house: House, story: Story, user: UserId, photo: bytes, marker: str, code: str
-) -> None:
-    """The job is `failed` only then, the unit is given back, and the pool goes on with other work."""
-    await house.submit(user, photo, marker)
-    async with house.pool():
-        job = await story.until("job.failed")
-        healthy = await house.submit(user, photo)
-        await story.until("job.completed", healthy.job_id)
-        await house.dead_letter()
-    assert job.failure is not None
-
-    assert (code, True, 3) == (job.failure.code, job.failure.retryable, job.attempt)
-    assert story.events.count("job.retrying") == 2
-    assert await house.usage(user) == (1, 1)
-
-
-async def test_a_call_that_never_answers_is_given_up(
-    clients: Clients, tables: Tables, cloud_environment: Mapping[str, str], user: UserId, photo: bytes
-) -> None:
-    """Our own time-out ends it; the slot is free again."""
-    async with open_house(clients, tables, cloud_environment, gemini_timeout_seconds=1) as house:
-        story = Story(house.bus, user)
-        await house.submit(user, photo, "[[sim:hang]]")
-        async with house.pool(slots=1):
-            job = await story.until("job.failed")
-            await house.submit(user, photo)
-            await story.until("job.completed")
-    assert job.failure is not None
-
-    assert job.failure.code == "provider_failure"
-
-
 async def test_a_message_delivered_twice_at_once_calls_gemini_once(
     house: House, story: Story, user: UserId, photo: bytes
 ) -> None:
@@ -234,15 +193,30 @@ async def test_a_message_delivered_twice_at_once_calls_gemini_once(
 
 
 async def test_foreign_messages_hurt_nobody(house: House, story: Story, user: UserId, photo: bytes) -> None:
-    """Text, other JSON and an unknown job lie before the real one: the foreign are set aside, the unknown is over."""
+    """Text, other JSON and a job that never was lie before the real one: all are set aside."""
     for body in ("not json", '{"hello": 1}', '{"jobId": "job_unknown"}', '{"jobId": 7}'):
         await house.clients.sqs.send_message(QueueUrl=house.queue_url, MessageBody=body)
     await house.submit(user, photo)
     async with house.pool():
         await story.until("job.completed")
 
-    assert 3 == await house.messages(house.dead_letters_url)
+    assert 4 == await house.messages(house.dead_letters_url)
     assert 0 == await house.messages(house.queue_url)
+
+
+async def test_the_message_of_a_deleted_job_is_silently_removed(
+    house: House, story: Story, user: UserId, photo: bytes
+) -> None:
+    """It is no foreign one: no operator needs to look at it."""
+    deleted = await house.submit(user, photo)
+    await Control(house.table, house.files, house.submission, house.bus).delete(deleted)
+    healthy = await house.submit(user, photo)
+    async with house.pool() as pool:
+        await story.until("job.completed", healthy.job_id)
+        await pool.stop(20)
+
+    assert 0 == await house.messages(house.queue_url)
+    assert 0 == await house.messages(house.dead_letters_url)
 
 
 async def test_a_stopped_pool_hands_its_job_back_and_the_next_completes_it(

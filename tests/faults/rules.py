@@ -91,7 +91,17 @@ class Rule:
 
     def conflict(self) -> Self:
         """Answer as DynamoDB does when another transaction holds the last item of this one."""
-        self.make_answer = _conflict
+        reason = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
+        self.make_answer = lambda request: _cancellation(request, reason)
+        return self._end(Ending.ANSWER)
+
+    def throttle_transaction(self) -> Self:
+        """Answer as DynamoDB does when the last item of a transaction lies where the throughput is exceeded."""
+        reason = {
+            "Code": "ThrottlingError",
+            "Message": "Throughput exceeds the current capacity of your table or index",
+        }
+        self.make_answer = lambda request: _cancellation(request, reason)
         return self._end(Ending.ANSWER)
 
     def times(self, limit: int) -> Self:
@@ -121,9 +131,8 @@ def _empty_answer(_request: Request) -> bytes:
     raise AssertionError("the rule has no answer")
 
 
-def _conflict(request: Request) -> bytes:
+def _cancellation(request: Request, reason: dict[str, str]) -> bytes:
     actions = json.loads(request.body)["TransactItems"]
-    reason = {"Code": "TransactionConflict", "Message": "Transaction is ongoing for the item"}
     return _refusal(
         "TransactionCanceledException", CancellationReasons=[{"Code": "None"}] * (len(actions) - 1) + [reason]
     )

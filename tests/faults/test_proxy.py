@@ -223,17 +223,18 @@ async def test_a_blackhole_answers_nothing_until_it_is_lifted(
 async def test_throttle_and_conflict_speak_as_dynamodb_does(
     upstream: Upstream, proxy: FaultProxy, session: aiohttp.ClientSession
 ) -> None:
-    """A conflict has a reason for each item of the transaction."""
+    """A transaction that is refused has a reason for each of its items."""
     everything(proxy).throttle().times(1)
     everything(proxy).conflict().times(1)
+    everything(proxy).throttle_transaction().times(1)
     body = json.dumps({"TransactItems": [{}, {}, {}]}).encode()
 
-    throttled, conflicted = [json.loads(await post(session, proxy, "/", body)) for _ in range(2)]
+    throttled, *canceled = [json.loads(await post(session, proxy, "/", body)) for _ in range(3)]
 
     assert throttled["__type"].endswith("#ProvisionedThroughputExceededException")
-    assert conflicted["__type"].endswith("#TransactionCanceledException")
-    codes = [reason["Code"] for reason in conflicted["CancellationReasons"]]
-    assert ["None", "None", "TransactionConflict"] == codes
+    assert all(answer["__type"].endswith("#TransactionCanceledException") for answer in canceled)
+    codes = [[reason["Code"] for reason in answer["CancellationReasons"]] for answer in canceled]
+    assert [["None", "None", "TransactionConflict"], ["None", "None", "ThrottlingError"]] == codes
     assert [] == upstream.seen
 
 

@@ -36,6 +36,7 @@ from jobs.model import Charge, Job, Status
 from jobs.submission import Submitted
 from jobs.sweeper import SweepTimes
 from tests.aws_faults import AnswersLost
+from tests.jobs import chronicle
 from tests.jobs.ground import Counts, open_ground, request_of
 from tests.jobs.story import FAILURE, claim, new_job, output_of
 
@@ -46,11 +47,15 @@ AT_ONCE = SweepTimes(unsent=0, lease=0, unclaimed=0)
 HOUR = 3_600_000
 BACK = some.integers(0, 12)
 """How far back a job was seen that somebody acts on."""
+STAGE = some.sampled_from([None, None, Stage.DOWNLOADING, Stage.GENERATING])
+"""How far the process that is asked to cancel a job knows it to be."""
 SETTINGS = settings(
-    max_examples=16,
+    max_examples=32,
     stateful_step_count=25,
     deadline=None,
-    derandomize=True,
+    derandomize=False,  # another life in each run
+    print_blob=True,
+    database=None,
     phases=[Phase.generate],  # to make a failure smaller takes minutes on real tables
     suppress_health_check=list(HealthCheck),
 )
@@ -76,6 +81,11 @@ def is_ended(job: Job) -> bool:
     return job.terminal
 
 
+def has_failed(job: Job) -> bool:
+    """Tell whether the job is over, and an operator may bring it back."""
+    return job.status is Status.FAILED
+
+
 class JobLife(RuleBasedStateMachine):
     """Jobs of one user, on the real tables. Rules act on jobs as they were seen at some time: many a write meets a newer one."""
 
@@ -93,8 +103,10 @@ class JobLife(RuleBasedStateMachine):
         self.seen: list[Job] = []
         self.claims = 0
         self.answers_lost = 0
+        self.brought_back = 0
         self.sent: set[JobId] = set()
         self.newest: dict[JobId, Job] = {}
+        self.gone: set[JobId] = set()
 
     def see(self, job: Job) -> Job:
         """Remember the job as it is now."""
@@ -122,9 +134,10 @@ class JobLife(RuleBasedStateMachine):
 
     @initialize()
     def fill(self) -> None:
-        """Begin with two jobs in flight and one that waits."""
+        """Begin with two jobs in flight, one of them in a worker's hand, and one that waits."""
         for _ in range(3):
             self.submit()
+        self._claim(self.seen[0], HOUR)
 
     @rule()
     def submit(self) -> None:
@@ -163,10 +176,8 @@ class JobLife(RuleBasedStateMachine):
         """Workers receive the job's message, and all have read the job before one writes; or it vanishes at once."""
         job, holders = self.pick(self.is_sent, back), 0
         for _ in range(workers):
-            self.claims += 1
             with suppress(LostClaim):
-                self.see(self.run(claim(self.ground.table, job, f"worker {self.claims}", lease)))
-                self.owners[job.job_id] = f"worker {self.claims}"
+                self._claim(job, lease)
                 holders += 1
         assert holders <= 1 or lease < 0
 
@@ -178,11 +189,15 @@ class JobLife(RuleBasedStateMachine):
         self._write_as_owner(job, moves.completed(job.owner or "", output_of(job), clock.now_milliseconds()))
 
     @precondition(lambda self: self.which(is_held))
-    @rule(back=BACK, keeps_charge=some.booleans())
-    def fail(self, back: int, keeps_charge: bool) -> None:
-        """Its worker gives it up for good."""
+    @rule(back=BACK, keeps_charge=some.booleans(), redrives=some.integers(0, 2))
+    def fail(self, back: int, keeps_charge: bool, redrives: int) -> None:
+        """Its worker gives it up for good; operators may bring it back at once, and more than one of them."""
         job, now = self.pick(is_held, back), clock.now_milliseconds()
-        self._write_as_owner(job, moves.failed(FAILURE, now, owner=job.owner, keeps_charge=keeps_charge))
+        failed = self._write_as_owner(job, moves.failed(FAILURE, now, owner=job.owner, keeps_charge=keeps_charge))
+        if failed is not None:
+            self.newest[job.job_id] = failed
+            for _ in range(redrives):
+                self._bring_back(failed)
 
     @precondition(lambda self: self.which(is_held))
     @rule(back=BACK)
@@ -191,7 +206,26 @@ class JobLife(RuleBasedStateMachine):
         job = self.pick(is_held, back)
         self._write_as_owner(job, moves.released(job.owner or "", clock.now_milliseconds()))
 
+    @precondition(lambda self: self.which(is_held))
+    @rule(back=BACK)
+    def put_off(self, back: int) -> None:
+        """Its worker cannot work on it now."""
+        job = self.pick(is_held, back)
+        self._write_as_owner(job, moves.put_off(job.owner or "", clock.now_milliseconds()))
+
     # Mending
+
+    @precondition(lambda self: self.which(has_failed))
+    @rule(back=BACK)
+    def bring_back(self, back: int) -> None:
+        """An operator returns a failed job to the queue, whatever limits its owner has."""
+        self._bring_back(self.pick(has_failed, back))
+
+    def _bring_back(self, job: Job) -> None:
+        is_failed = has_failed(self.newest[job.job_id]) and job.job_id not in self.gone
+        if self._write_after_the_end(job, moves.brought_back(clock.now_milliseconds()), expected=is_failed):
+            self.brought_back += 1
+            self.run(self.ground.queue.send(job))
 
     @rule()
     def sweep(self) -> None:
@@ -210,15 +244,43 @@ class JobLife(RuleBasedStateMachine):
 
     # The owner's wishes
 
-    @rule(back=BACK, stage=some.sampled_from([None, Stage.DOWNLOADING, Stage.GENERATING]))
+    @rule(back=BACK, stage=STAGE)
     def cancel(self, back: int, stage: Stage | None) -> None:
-        """The owner does not want it any more."""
-        job = self.pick(bool, back)
+        """The owner does not want it any more: the charge is kept where the model may be at work, and no end is changed."""
+        self._cancel(self.pick(bool, back), stage)
+
+    @precondition(lambda self: self.which(is_held))
+    @rule(back=BACK, stage=STAGE, times=some.integers(0, 2))
+    def cancel_at_work(self, back: int, stage: Stage | None, times: int) -> None:
+        """As above, for a job in a worker's hand; the worker, which has not called the model, may say so, and more than once."""
+        job = self._cancel(self.pick(is_held, back), stage)
+        for _ in range(times):
+            if job is None:
+                return
+            now = self.newest[job.job_id]
+            is_charged = now.status is Status.CANCELED and now.charge is Charge.CHARGED
+            self._write_after_the_end(job, moves.given_back(), expected=is_charged)
+
+    def _cancel(self, job: Job, stage: Stage | None) -> Job | None:
         if stage is not None:
             now = clock.now_milliseconds()
             self.ground.bus.publish(JobProgress(job=job, at=now, stage=stage, fraction=0, message=""))
-        with suppress(JobNotFound):
-            self.see(self.run(self.control.cancel(job)).job)
+        try:
+            canceled = self.see(self.run(self.control.cancel(job)).job)
+        except JobNotFound:
+            assert job.job_id in self.gone
+            return None
+        before = self.newest[job.job_id]
+        # Who saw it failed does not cancel it, even if an operator has brought it back since.
+        assert canceled.charge is (before.charge if job.terminal else self._charge_of_a_cancel(before, stage))
+        self.newest[job.job_id] = canceled
+        return canceled
+
+    def _charge_of_a_cancel(self, job: Job, stage: Stage | None) -> Charge:
+        if job.terminal:
+            return job.charge
+        is_held = job.status is Status.PROCESSING and (job.lease_until or 0) > clock.now_milliseconds()
+        return Charge.CHARGED if is_held and stage is not Stage.DOWNLOADING else Charge.RETURNED
 
     @precondition(lambda self: self.which(is_ended))
     @rule(back=BACK)
@@ -243,16 +305,19 @@ class JobLife(RuleBasedStateMachine):
         self.sent |= set(await self.ground.messages())
         page = await self.ground.table.page(self.user, limit=100, status=None, cursor=None)
         log = await self._log()
-        deleted = [items.from_item(entry["job"]) for entry in log if entry["type"] == "job.deleted"]
         jobs = {job.job_id: job for job in page.jobs}
-        gone = {job.job_id: job for job in deleted}
+        buried = [items.from_item(entry["job"]) for entry in log if entry["type"] == "job.deleted"]
+        # Whoever buries a job may have seen it before it was brought back, or before its unit was: the newest counts.
+        gone = {job.job_id: job for job in sorted(buried, key=lambda job: job.version)}
+        charges = {job_id: job.charge for job_id, job in self.newest.items() if job.terminal}
+        gone = {job_id: replace(job, charge=charges.get(job_id, job.charge)) for job_id, job in gone.items()}
         assert not jobs.keys() & gone.keys(), "a deleted job came back"
         assert self.newest.keys() <= jobs.keys() | gone.keys(), "a job is lost"
         await self._check_counts([*jobs.values(), *gone.values()])
-        self._check_log([*jobs.values(), *gone.values()], log)
+        self._check_log(jobs, gone, log)
         for job in jobs.values():
             self._check_job(job)
-        self.newest = jobs | gone
+        self.newest, self.gone = jobs | gone, set(gone)
 
     async def _check_counts(self, jobs: list[Job]) -> None:
         charges = Counter(job.charge for job in jobs)
@@ -262,17 +327,20 @@ class JobLife(RuleBasedStateMachine):
         pictures = sum(job.status is Status.COMPLETED for job in jobs)
         assert (charges[Charge.TAKEN] + charged, charged) == await self.ground.usage(self.user)
         assert Counts(len(unfinished), len(flying), pictures) == await self.ground.counts(self.user)
-        assert charges[Charge.TAKEN] + charged <= LIMITS.daily
-        assert len(unfinished) <= LIMITS.unfinished
-        assert len(flying) <= LIMITS.in_flight
+        assert charges[Charge.TAKEN] + charged <= LIMITS.daily + self.brought_back
+        assert len(unfinished) <= LIMITS.unfinished + self.brought_back
+        assert len(flying) <= LIMITS.in_flight + self.brought_back
 
-    def _check_log(self, jobs: list[Job], log: list[Any]) -> None:
-        ends = {"job.completed", "job.failed", "job.canceled"}
-        told = {(e["jobId"], e["type"], int(e["version"])) for e in log if e["type"] in ends}
-        # Deleting is a visible change too: the log tells of it with the version that would have been next.
-        deleted = {e["jobId"] for e in log if e["type"] == "job.deleted"}
-        ended = [job for job in jobs if job.terminal]
-        assert told == {(job.job_id, f"job.{job.status}", job.version - (job.job_id in deleted)) for job in ended}
+    def _check_log(self, jobs: Mapping[JobId, Job], gone: Mapping[JobId, Job], log: list[Any]) -> None:
+        told = chronicle.read(log)
+        assert told.keys() <= jobs.keys() | gone.keys()
+        for job in jobs.values():
+            chronicle.check_life(told, job, job.version)
+        for job in gone.values():
+            # Deleting is a visible change too: the log tells of it with the version that would have been next.
+            chronicle.check_life(told, job, job.version - 1)
+        for job in self.seen:
+            chronicle.check_seen(told, job)
         changes = Counter((e["jobId"], e["type"], int(e["version"])) for e in log if e["type"] != "job.deleted")
         assert sum(changes.values()) - len(changes) <= self.answers_lost, "an event was told twice for no reason"
 
@@ -309,23 +377,39 @@ class JobLife(RuleBasedStateMachine):
         else:
             self.see(result if isinstance(result, Job) else result.job)
 
+    def _claim(self, job: Job, lease: int) -> None:
+        self.claims += 1
+        self.see(self.run(claim(self.ground.table, job, f"worker {self.claims}", lease)))
+        self.owners[job.job_id] = f"worker {self.claims}"
+
     def _write(self, job: Job, move: moves.Move) -> Job:
         return self.see(self.run(self.ground.table.apply(job, move)))
 
-    def _write_as_owner(self, job: Job, move: moves.Move) -> None:
+    def _write_as_owner(self, job: Job, move: moves.Move) -> Job | None:
         """Write as the worker that held the job when it was seen; only the one that holds it now may."""
         now = self.newest[job.job_id]
         is_ours = now.status is Status.PROCESSING and job.owner == now.owner
         try:
-            self._write(job, move)
+            written = self._write(job, move)
         except LostClaim:
             assert not is_ours
-        else:
-            assert is_ours
+            return None
+        assert is_ours
+        return written
+
+    def _write_after_the_end(self, job: Job, move: moves.Move, *, expected: bool) -> bool:
+        """Make one of the two moves that a job may make after its end; returns whether it was made, as it must be if expected."""
+        try:
+            self.newest[job.job_id] = self._write(job, move)
+        except LostClaim:
+            assert not expected
+            return False
+        assert expected
+        return True
 
 
 def test_whatever_happens_everything_adds_up(cloud_environment: Mapping[str, str], tables: Tables) -> None:
-    """Submit, send, claim, deliver twice, crash, fail, complete, cancel, sweep, retry and delete in any order."""
+    """Submit, send, claim, deliver twice, crash, put off, fail, complete, cancel, sweep, retry, redrive and delete."""
     config = AWSConfig(
         region=cloud_environment["AWS_REGION"],
         endpoint_url=cloud_environment["AWS_ENDPOINT_URL"],

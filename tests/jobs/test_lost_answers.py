@@ -8,7 +8,7 @@ import pytest
 
 from jobs import clock, job_table, moves
 from jobs.aws import Clients
-from jobs.errors import CloudUnavailable
+from jobs.errors import CloudUnavailable, JobDeleted
 from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
@@ -18,7 +18,7 @@ from jobs.sweeper import SweepTimes
 from jobs.work_queue import WorkQueue
 from tests.aws_faults import AnswersLost, Refuses
 from tests.jobs.ground import Ground, request_of
-from tests.jobs.story import LIMITS, claim, events, new_job, output_of, stored, usage
+from tests.jobs.story import LIMITS, claim, complete, events, log_of, new_job, output_of, stored, usage
 
 
 def table_on(client: object, tables: Tables, bus: InProcessBus | None = None) -> JobTable:
@@ -104,6 +104,61 @@ async def test_a_late_commit_is_logged_once_more(
     await claim(table, job)
 
     assert [("job.processing", 3)] * 2 == (await events(clients, tables, user))[1:]
+
+
+class NotesEventIds(Refuses):
+    """Refuses like its base, and notes the id of the event in each attempt."""
+
+    def __init__(self, client: object, count: int) -> None:
+        super().__init__(client, count)
+        self.event_ids: list[str] = []
+
+    async def transact_write_items(self, **arguments: Any) -> Any:
+        """Note, then refuse or write."""
+        put = [action["Put"]["Item"] for action in arguments["TransactItems"] if "Put" in action]
+        self.event_ids += [item["eventId"] for item in put if "eventId" in item]
+        return await super().transact_write_items(**arguments)
+
+
+async def test_a_late_deletion_is_logged_once_more(
+    clients: Clients, tables: Tables, user: UserId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that has passed the first event finds the second; those who watch are told of it once."""
+    bus = InProcessBus()
+    table = table_on(clients.dynamodb, tables, bus)
+    done = await complete(table, await claim(table, await stored(table, user)))
+    seen: list[Notice] = []
+    bus.subscribe(user, seen.append)
+    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    await table.delete(done)
+
+    assert [("job.deleted", done.version + 1)] * 2 == (await events(clients, tables, user))[3:]
+    assert ["job.deleted"] == [notice.type.value for notice in seen if isinstance(notice, JobEvent)]
+
+
+async def test_each_attempt_to_delete_has_an_event_id_of_its_own(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """An id from before the tries would be as old as all of them, and may lie behind a reader."""
+    table = table_on(clients.dynamodb, tables)
+    done = await complete(table, await claim(table, await stored(table, user)))
+    noting = NotesEventIds(clients.dynamodb, 2)
+    await table_on(noting, tables).delete(done)
+
+    assert 3 == len(set(noting.event_ids))
+    assert sorted(noting.event_ids) == noting.event_ids
+    assert 1 == [kind for _, kind, _ in await log_of(clients, tables, user)].count("job.deleted")
+
+
+async def test_a_deletion_whose_answer_was_lost_is_told_of(clients: Clients, tables: Tables, user: UserId) -> None:
+    """The second attempt finds the tombstone of the first, which is as good as the job."""
+    table = table_on(clients.dynamodb, tables)
+    done = await complete(table, await claim(table, await stored(table, user)))
+    await table_on(AnswersLost(clients.dynamodb, 1), tables).delete(done)
+
+    assert {("job.deleted", done.version + 1)} == set((await events(clients, tables, user))[3:])
+    with pytest.raises(JobDeleted):
+        await table.get(done.job_id)
 
 
 async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(

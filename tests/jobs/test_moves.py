@@ -343,3 +343,38 @@ def test_only_a_failed_job_is_brought_back(job: Job) -> None:
     """Everything else is under way, or final."""
     with pytest.raises(LostClaim):
         moves.brought_back(9_000)(job)
+
+
+def test_a_job_that_is_brought_back_has_a_whole_day_to_be_put_off_again() -> None:
+    """It may have failed because it had been put off for a day: at once it would fail again."""
+    failed = replace(COMPLETED, status=Status.FAILED, failure=FAILURE, deferred_since=1_000)
+
+    assert moves.brought_back(9_000)(failed).after.deferred_since is None
+
+
+def test_a_canceled_job_that_never_called_the_model_gets_its_unit_back() -> None:
+    """Nothing else is written: terminal stays terminal, so there is no version and no event to tell it by."""
+    canceled = replace(COMPLETED, status=Status.CANCELED)
+    expected = moves.Transition(
+        before=canceled, after=replace(canceled, charge=Charge.RETURNED), taken_delta=-1, charged_delta=-1
+    )
+
+    assert expected == moves.given_back()(canceled)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        PENDING,
+        QUEUED,
+        HELD,
+        COMPLETED,
+        replace(COMPLETED, status=Status.FAILED),
+        replace(COMPLETED, status=Status.CANCELED, charge=Charge.RETURNED),
+    ],
+    ids=lambda job: f"{job.status}-{job.charge}",
+)
+def test_only_a_canceled_job_that_was_charged_is_given_back(job: Job) -> None:
+    """And only once."""
+    with pytest.raises(LostClaim):
+        moves.given_back()(job)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import clock, moves
+from jobs import clock, items, moves
 from jobs.errors import CloudUnavailable, LostClaim
 from jobs.ids import JobId, UserId
 from jobs.items import STATUS_SHARDS
@@ -285,6 +285,39 @@ async def test_many_jobs_that_were_sent_again_do_not_hide_another_one(
         await ground.sweeper().sweep()
 
     assert sorted(job.job_id for job in jobs) == sorted(await ground.messages())
+
+
+async def unreadable(ground: Ground, user: UserId, *, waiting: bool = False) -> None:
+    """Store what this release cannot read, where a sweep meets it before anything else."""
+    job = replace(new_job(user, age_seconds=2 * LONG_SECONDS), job_id=job_id_in_shard_zero(), waiting=waiting)
+    row = items.to_item(job)
+    del row["version"]
+    await ground.clients.dynamodb.put_item(TableName=ground.tables.jobs, Item=row)
+
+
+async def test_a_row_that_cannot_be_read_does_not_keep_a_sweep_from_the_others(ground: Ground, user: UserId) -> None:
+    """A newer release may have written it; every later sweep would end at it too."""
+    await unreadable(ground, user)
+    jobs = [await unsent(ground, user), await abandoned(ground, user)]
+    await ground.sweeper().sweep()
+
+    assert sorted(job.job_id for job in jobs) == sorted(await ground.messages())
+
+
+async def test_a_waiting_row_that_cannot_be_read_does_not_keep_other_users_waiting(
+    ground: Ground, user: UserId
+) -> None:
+    """Its owner's jobs cannot be admitted; everybody else's are."""
+    limits = Limits(daily=10, in_flight=1)
+    flying = (await ground.submission(limits).submit(request_of(user))).job
+    waiting = (await ground.submission(limits).submit(request_of(user))).job
+    await ground.control().cancel(flying)
+    await ground.messages()
+    await unreadable(ground, UserId(f"{user}-of-a-newer-release"), waiting=True)
+    await ground.sweeper(SweepTimes(unsent=0), limits).sweep()
+
+    assert waiting.waiting
+    assert [waiting.job_id] == await ground.messages()
 
 
 async def test_a_user_whose_jobs_still_wait_is_watched_from_now_on(ground: Ground, user: UserId) -> None:

@@ -8,9 +8,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import web
@@ -19,7 +19,8 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
 from jobs.conditions import Conditions
-from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, Unauthorized
+from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, JobNotFound, Unauthorized
+from jobs.event_log import Cursor, EventLog
 from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Stage
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Charge, Job, Status
@@ -27,6 +28,8 @@ from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
 from websocket.limits import SocketLimits
 from websocket.messages import Snapshot
+from websocket.recovery import Recovery
+from websocket.session import Desk
 
 ORIGIN = "https://darkroom.example"
 WAIT_SECONDS = 5
@@ -69,6 +72,23 @@ async def plain_view(job: Job) -> dict[str, JSON]:
 async def empty_snapshot(_: UserId) -> Snapshot:
     """Read the jobs of somebody who has none."""
     return Snapshot(position=EventId("0"), jobs=[], has_more=False, quota={})
+
+
+class EmptyLog:
+    """A log of a user to whom nothing has happened."""
+
+    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[JobEvent]:
+        """Read nothing."""
+        events: tuple[JobEvent, ...] = ()
+        for event in events:
+            yield event
+
+
+async def cancel(user_id: UserId, job_id: JobId) -> dict[str, JSON]:
+    """Cancel every job but one that is nobody's."""
+    if job_id == "job_none":
+        raise JobNotFound
+    return {"jobId": job_id, "outcome": "before_start", "givenBack": True, "for": user_id}
 
 
 async def authenticate(token: str) -> Caller:
@@ -191,15 +211,19 @@ class Theatre:
         view: Callable[[Job], Awaitable[dict[str, JSON]]] = plain_view,
         read_snapshot: Callable[[UserId], Awaitable[Snapshot]] = empty_snapshot,
         conditions: Conditions | None = None,
+        bus: InProcessBus | None = None,
+        log: object | None = None,
         **limits: float,
     ) -> Push:
         """Start a push floor with some limits changed."""
-        bus, registry, conditions = InProcessBus(), CollectorRegistry(), conditions or Conditions()
-        settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3), **limits)  # type: ignore[arg-type]
-        hub = Hub(bus, view, read_snapshot, limits=settings, registry=registry, conditions=conditions)
+        bus, registry, conditions = bus or InProcessBus(), CollectorRegistry(), conditions or Conditions()
+        settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3, reconnect_spread_seconds=0.1), **limits)  # type: ignore[arg-type]
+        recovery = Recovery(cast(EventLog, log or EmptyLog()), view, read_snapshot, settings)
+        hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions)
         await hub.start()
         self.hubs.append(hub)
+        desk = Desk(hub=hub, authenticate=authenticate, cancel=cancel)
         app = web.Application(middlewares=[errors_as_statuses])
-        app.router.add_get("/ws", SocketEndpoint(hub, authenticate, frozenset({ORIGIN})).handle)
+        app.router.add_get("/ws", SocketEndpoint(desk, frozenset({ORIGIN})).handle)
         server = await self.start_server(app)
         return Push(bus=bus, conditions=conditions, hub=hub, registry=registry, server=server, session=self.session)

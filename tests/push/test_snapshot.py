@@ -9,6 +9,7 @@ import pytest
 
 from jobs import clock, moves
 from jobs.aws import Clients
+from jobs.event_log import EventLog
 from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.files import Files
 from jobs.ids import UserId, new_job_id
@@ -44,9 +45,15 @@ def views(clients: Clients, cloud_environment: Mapping[str, str], bus: InProcess
     return JobViews(files, bus)
 
 
-def reader(table: JobTable, views: JobViews, *, jobs: int = 50) -> SnapshotReader:
+@pytest.fixture
+def log(clients: Clients, tables: Tables) -> EventLog:
+    """Open the log."""
+    return EventLog(clients.dynamodb, tables.events)
+
+
+def reader(table: JobTable, log: EventLog, views: JobViews, *, jobs: int = 50) -> SnapshotReader:
     """Make a reader."""
-    return SnapshotReader(table, views, daily_limit=DAILY_LIMIT, jobs=jobs)
+    return SnapshotReader(table, log, views, daily_limit=DAILY_LIMIT, jobs=jobs)
 
 
 async def submit(table: JobTable, user: UserId, *, age_seconds: int = 0) -> Job:
@@ -68,9 +75,11 @@ async def submit(table: JobTable, user: UserId, *, age_seconds: int = 0) -> Job:
     return await table.apply(job, moves.queued(now))
 
 
-async def test_somebody_without_jobs_has_an_empty_snapshot(table: JobTable, views: JobViews, user: UserId) -> None:
+async def test_somebody_without_jobs_has_an_empty_snapshot(
+    table: JobTable, log: EventLog, views: JobViews, user: UserId
+) -> None:
     """There is no position either."""
-    snapshot = await reader(table, views).read(user)
+    snapshot = await reader(table, log, views).read(user)
 
     assert snapshot.position is None
     assert snapshot.jobs == []
@@ -79,7 +88,7 @@ async def test_somebody_without_jobs_has_an_empty_snapshot(table: JobTable, view
 
 
 async def test_a_snapshot_has_the_newest_jobs_the_quota_and_the_position(
-    table: JobTable, views: JobViews, bus: InProcessBus, user: UserId
+    table: JobTable, log: EventLog, views: JobViews, bus: InProcessBus, user: UserId
 ) -> None:
     """Newest first, with links, and a word that there are more."""
     heard: list[Notice] = []
@@ -88,7 +97,7 @@ async def test_a_snapshot_has_the_newest_jobs_the_quota_and_the_position(
         await submit(table, user, age_seconds=age_seconds)
     newest = await submit(table, user, age_seconds=1)
 
-    snapshot = await reader(table, views, jobs=2).read(user)
+    snapshot = await reader(table, log, views, jobs=2).read(user)
 
     last = heard[-1]
     assert isinstance(last, JobEvent)
@@ -99,7 +108,7 @@ async def test_a_snapshot_has_the_newest_jobs_the_quota_and_the_position(
 
 
 async def test_an_index_that_lags_behind_the_table_does_not_hide_an_end(
-    clients: Clients, tables: Tables, views: JobViews, bus: InProcessBus, user: UserId
+    clients: Clients, tables: Tables, log: EventLog, views: JobViews, bus: InProcessBus, user: UserId
 ) -> None:
     """Interleaving: the job is over and its event told, the index still shows it as it was before."""
 
@@ -113,6 +122,6 @@ async def test_an_index_that_lags_behind_the_table_does_not_hide_an_end(
     table = LaggingIndex(clients.dynamodb, tables, bus)
     await submit(table, user)
 
-    snapshot = await reader(table, views).read(user)
+    snapshot = await reader(table, log, views).read(user)
 
     assert [(job["status"], job["version"]) for job in snapshot.jobs] == [("queued", 2)]

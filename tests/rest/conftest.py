@@ -19,6 +19,7 @@ from jobs.admission import Admission
 from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.conditions import Conditions
 from jobs.control import Control
+from jobs.event_log import EventLog
 from jobs.events import InProcessBus
 from jobs.files import Files
 from jobs.ids import UserId
@@ -37,6 +38,10 @@ from tests.conftest import PAGE_ORIGIN
 from tests.rest import issuer as issuers
 from tests.rest.api import Api
 from tests.rest.issuer import Issuer
+from websocket.hub import Hub
+from websocket.limits import SocketLimits
+from websocket.recovery import Recovery
+from websocket.snapshot import SnapshotReader
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +115,9 @@ class _Parts:
             upload_link_seconds=settings.presigned_url_expiration,
         )
         submission = Submission(jobs, queue, settings.user_limits())
+        views, log, limits = JobViews(files, bus), EventLog(clients.dynamodb, settings.job_events_table), SocketLimits()
+        snapshots = SnapshotReader(jobs, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
+        recovery = Recovery(log, views.view, snapshots.read, limits)
         return Services(
             jobs=jobs,
             users=UserTable(clients.dynamodb, settings.users_table),
@@ -117,11 +125,12 @@ class _Parts:
             submission=submission,
             admission=Admission(submission, bus),
             control=Control(jobs, files, submission, bus),
-            views=JobViews(files, bus),
+            views=views,
             verifier=self.verifier,
             readiness=Readiness(),
             conditions=Conditions(),
             registry=CollectorRegistry(),
+            hub=Hub(bus, recovery, limits=limits, registry=CollectorRegistry()),
             socket_endpoint=_socket,
             demo_sign_in=demo_sign_in,
         )

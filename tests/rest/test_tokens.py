@@ -39,7 +39,7 @@ def clock() -> Clock:
 @pytest.fixture
 def verifier(session: aiohttp.ClientSession, jwks_url: str, clock: Clock) -> TokenVerifier:
     """Make a verifier on the issuer's key server."""
-    return TokenVerifier(session, issuers.NAME, jwks_url, issuers.CLIENT_ID, clock=clock)
+    return TokenVerifier(session, issuers.NAME, jwks_url, issuers.CLIENT_ID, clock=clock, monotonic=clock)
 
 
 async def test_an_id_token_tells_who_calls(verifier: TokenVerifier, issuer: Issuer) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from consumers.failures import FailureClass
 from consumers.gate_state import Condition
-from tests.consumers.gate.scene import THROTTLED, MakeScene
+from tests.consumers.gate.scene import THROTTLED, TRANSIENT, MakeScene
 
 
 async def test_fetching_waits_for_the_gate(scenes: MakeScene) -> None:
@@ -81,3 +84,42 @@ async def test_gauges_follow_the_gate(scenes: MakeScene) -> None:
     assert [2, 2, 1, 0] == [
         scene.metric(f"gemini_{name}") for name in ("limit", "in_use", "waiting", "retry_after_seconds")
     ]
+
+
+async def test_a_gate_that_was_never_passed_has_not_answered(scenes: MakeScene) -> None:
+    """However long ago one asks about."""
+    assert not scenes().gate.has_answered_since(0)
+
+
+@pytest.mark.parametrize("failure", [None, FailureClass.REJECTED, FailureClass.UNUSABLE_ANSWER])
+async def test_an_answer_is_remembered_with_its_time(scenes: MakeScene, failure: FailureClass | None) -> None:
+    """Of whatever kind it is: an outage would not have given it."""
+    scene = scenes()
+    before = scene.gate.now()
+    await scene.time.move(5)
+    await scene.one(failure)
+    answered = scene.gate.now()
+    await scene.time.move(5)
+
+    assert [True, True, False] == [
+        scene.gate.has_answered_since(moment) for moment in (before, answered, answered + 0.1)
+    ]
+
+
+@pytest.mark.parametrize("failure", [TRANSIENT, FailureClass.TIMEOUT, FailureClass.MISCONFIGURED])
+async def test_a_call_that_failed_is_no_answer(scenes: MakeScene, failure: FailureClass) -> None:
+    """That is what an outage looks like."""
+    scene = scenes()
+    before = scene.gate.now()
+    await scene.one(failure)
+
+    assert not scene.gate.has_answered_since(before)
+
+
+async def test_a_call_that_was_dropped_is_no_answer(scenes: MakeScene) -> None:
+    """Its owner canceled it: nobody knows what it would have been."""
+    scene = scenes()
+    before = scene.gate.now()
+    await (await scene.call()).cancel()
+
+    assert not scene.gate.has_answered_since(before)

@@ -1,0 +1,74 @@
+"""What happens to a user's jobs, for clients without a socket: a stream of events, or one answer after another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from jobs.errors import CloudUnavailable
+from jobs.model import Job
+from service import keys
+from service.errors import TooManyRequests
+from service.routes.jobs import find
+from service.schemas import EventsRequest, parse
+from websocket import messages
+from websocket.close_codes import Disconnect
+from websocket.messages import Frame, Snapshot
+from websocket.polling import poll
+from websocket.streams import CONTENT_TYPE, Stream
+
+LAST_EVENT_ID: Final = "Last-Event-ID"
+_RETRY_AFTER_SECONDS: Final = 10.0
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Tell what happens to the caller's jobs: for ever, to a client that accepts a stream; else once something has."""
+    wanted = parse(EventsRequest, request.query)
+    after = request.headers.get(LAST_EVENT_ID) or wanted.after
+    hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
+    try:
+        if CONTENT_TYPE not in request.headers.get(hdrs.ACCEPT, ""):
+            return web.json_response(body=await poll(hub, caller.user_id, after, wanted.wait))
+        stream = Stream(hub, caller)
+        with hub.holding(stream), hub.joined(stream, caller.user_id):
+            await hub.listening(caller.user_id)
+            return await stream.run(request, _beginning(request, after))
+    except Disconnect as error:
+        raise TooManyRequests(_RETRY_AFTER_SECONDS) from error
+    except TimeoutError as error:
+        raise CloudUnavailable from error
+
+
+async def job_events(request: web.Request) -> web.StreamResponse:
+    """Tell how one job is and what happens to it, until it ends."""
+    hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
+    job = await find(request)
+    stream = Stream(hub, caller, job.job_id)
+    try:
+        with hub.holding(stream), hub.joined(stream, caller.user_id):
+            await hub.listening(caller.user_id)
+            job = await find(request)  # once more: from now on nothing is missed
+            return await stream.run(request, _beginning_of(request, job), is_over=job.terminal)
+    except Disconnect as error:
+        raise TooManyRequests(_RETRY_AFTER_SECONDS) from error
+
+
+async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[Frame]:
+    hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
+    yield messages.welcome(None, caller, ping_seconds=hub.limits.ping_message_seconds)
+    async for frame in hub.recovery.frames(caller.user_id, after):
+        yield frame
+        hub.note_told(caller.user_id, frame.event_id)
+
+
+async def _beginning_of(request: web.Request, job: Job) -> AsyncIterator[Frame]:
+    view = await request.app[keys.SERVICES].views.view(job)
+    yield messages.snapshot(Snapshot(position=None, jobs=[view], has_more=False, quota={}))
+
+
+ROUTES: Final = (
+    web.get("/events", events, allow_head=False),
+    web.get("/jobs/{job_id}/events", job_events, allow_head=False),
+)

@@ -1,0 +1,66 @@
+"""What brings a client to the present: the events it has missed, or how everything is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from jobs.errors import CursorUnknown
+from jobs.event_log import Cursor, EventLog
+from jobs.events import JobEvent
+from jobs.ids import UserId
+from jobs.model import JSON, Job
+from websocket import messages
+from websocket.limits import SocketLimits
+from websocket.messages import Frame, Snapshot
+
+View = Callable[[Job], Awaitable[dict[str, JSON]]]
+ReadSnapshot = Callable[[UserId], Awaitable[Snapshot]]
+
+
+class Recovery:
+    """Reads the log for those who have left off somewhere, and a snapshot for all others.
+
+    Whoever recovers must listen first, so that nothing falls between. A recovery is complete, or says by a ``resync`` that
+    it is not. All errors: CloudUnavailable and TimeoutError.
+    """
+
+    def __init__(self, log: EventLog, view: View, read_snapshot: ReadSnapshot, limits: SocketLimits) -> None:
+        self._log = log
+        self._view = view
+        self._read_snapshot = read_snapshot
+        self._limits = limits
+
+    async def frames(self, user_id: UserId, since: str | None) -> AsyncIterator[Frame]:
+        """Tell what a client with this cursor is owed: every event since then, or what is wrong with it and a snapshot."""
+        if since is not None:
+            try:
+                events = await self.missed(user_id, Cursor.read(since))
+            except CursorUnknown as error:
+                yield messages.resync(error.message)
+            else:
+                for event in events:
+                    yield await self.event_frame(event)
+                return
+        yield messages.snapshot(await self.snapshot(user_id))
+
+    async def snapshot(self, user_id: UserId) -> Snapshot:
+        """Read how the user's jobs are."""
+        async with asyncio.timeout(self._limits.snapshot_seconds):
+            return await self._read_snapshot(user_id)
+
+    async def missed(self, user_id: UserId, cursor: Cursor) -> list[JobEvent]:
+        """Read the events since the cursor, its overlap included. Raises CursorUnknown when they are too many to tell."""
+        events: list[JobEvent] = []
+        async with asyncio.timeout(self._limits.snapshot_seconds):
+            async for event in self._log.since(user_id, cursor):
+                events.append(event)
+                if len(events) > self._limits.recovered_events:
+                    raise CursorUnknown("Too much has happened since")
+        return events
+
+    async def event_frame(self, event: JobEvent) -> Frame:
+        """Write an event as every client is told it."""
+        async with asyncio.timeout(self._limits.view_seconds):
+            view = await self._view(event.job)
+        return messages.job_event(event, view)
