@@ -94,10 +94,8 @@ class Attempt:
                 logger.error("A message is not ours", extra=self._log_extra("message_foreign"))
                 await self._workshop.queue.set_aside(self._delivery)
                 return
-            job = await self._claim(job_id)
-            if job is not None:
-                await self._work(job)
-        except (JobEnded, JobDeleted):
+            await self._attend(job_id)
+        except JobDeleted:
             self._acknowledge()
         except JobNotFound:
             logger.error("A message names a job that never was", extra=self._log_extra("message_foreign"))  # noqa: TRY400
@@ -107,6 +105,18 @@ class Attempt:
         except Exception:
             # Lease and visibility run out, and the job is delivered again.
             logger.exception("A job was left for another try", extra=self._log_extra("job_left"))
+
+    async def _attend(self, job_id: JobId) -> None:
+        try:
+            job = await self._claim(job_id)
+            if job is not None:
+                await self._work(job)
+        except JobEnded:
+            # Others have ended it. Before its message goes, its owner must be sure to hear of the end.
+            ended = await self._workshop.table.get(job_id)
+            if ended.terminal:  # it is not, when an operator has brought it back
+                await self._workshop.table.tell_end_again(ended)
+            self._acknowledge()
 
     def give_up(self) -> None:
         """Hand the job back as soon as its claim is written; a result that is being written down still is."""

@@ -44,6 +44,11 @@ LATE_COMMIT_SECONDS = 4.0
 _CONFLICT_TRIES = 8
 # A throttled transaction is a 400 whose reasons alone say so.
 _NOT_NOW = frozenset({"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+_END_EVENTS = {
+    Status.COMPLETED: EventType.COMPLETED,
+    Status.FAILED: EventType.FAILED,
+    Status.CANCELED: EventType.CANCELED,
+}
 _CURSOR_CHARACTERS = 200
 _FILTERED_READ = 100
 _PAGE_QUERIES = 10
@@ -287,6 +292,14 @@ class JobTable:
                 self._bus.publish(event)
             return transition.after
         raise CloudUnavailable
+
+    async def tell_end_again(self, job: Job) -> None:
+        """Tell of an ended job's end once more, under a fresh id.
+
+        Whoever wrote it may have died between a commit so late that readers had passed its event and the second telling.
+        """
+        event_type = _END_EVENTS[job.status]
+        self._bus.publish(await self._log_again(event_type, job))
 
     async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
         """Read a user's jobs, newest first. Raises InvalidRequest for a cursor that is not ours."""

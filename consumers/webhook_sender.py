@@ -1,0 +1,111 @@
+"""One call of an endpoint, signed as Standard Webhooks 1.0 say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+
+from consumers.addresses import AddressRefused, Addresses
+from jobs import clock
+from jobs.webhooks import SECRET_PREFIX
+
+TOTAL_SECONDS: Final = 10.0
+CONNECT_SECONDS: Final = 3.0
+MOST_READ_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an endpoint answered; without a ``status_code``, why it did not, as a sentence."""
+
+    status_code: int | None = None
+    error: str | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Tell whether the endpoint has taken the delivery."""
+        return self.status_code is not None and HTTPStatus.OK <= self.status_code < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether the endpoint wants to be called never again."""
+        return self.status_code == HTTPStatus.GONE
+
+
+class WebhookSender:
+    """Calls endpoints. Whatever goes wrong is an answer."""
+
+    def __init__(self, session: aiohttp.ClientSession, addresses: Addresses) -> None:
+        self._session = session
+        self._addresses = addresses
+
+    async def send(self, url: str, secret: str, delivery_id: str, body: bytes) -> Answer:
+        """Post the body, signed at this moment, within ten seconds."""
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "Darkroom-Webhooks/1",
+            **signed_headers(secret, delivery_id, clock.now_milliseconds() // 1000, body),
+        }
+        try:
+            # Once more, for one registered when more was allowed; and redirects would lead past every check.
+            where = self._addresses.read(url)
+            async with self._session.post(where, data=body, headers=headers, allow_redirects=False) as response:
+                return _answer(response.status)
+        except AddressRefused as error:
+            return Answer(error=error.message)
+        except TimeoutError:
+            return Answer(error="The endpoint did not answer in time")
+        except aiohttp.ClientConnectorDNSError:
+            return Answer(error="The endpoint's host cannot be found")
+        except aiohttp.ClientSSLError:
+            return Answer(error="The endpoint's certificate is not valid, or it speaks no TLS")
+        except aiohttp.ClientConnectorError:
+            return Answer(error="No connection to the endpoint could be made")
+        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError):
+            return Answer(error="The endpoint's answer could not be read")
+
+
+def signed_headers(secret: str, delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the headers of a signed message; ``timestamp`` is in seconds since the epoch."""
+    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
+    content = f"{delivery_id}.{timestamp}.".encode() + body
+    signature = base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+    return {
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{signature}",
+    }
+
+
+@asynccontextmanager
+async def open_sender(addresses: Addresses) -> AsyncIterator[WebhookSender]:
+    """Open a session that knows no proxy, no cookie and no address but the checked ones; close it in the end."""
+    # Every call looks the name up and connects anew, so no address is older than its check; whoever sends bounds the calls.
+    connector = aiohttp.TCPConnector(resolver=addresses, use_dns_cache=False, force_close=True, limit=0)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=MOST_READ_BYTES,
+        auto_decompress=False,
+        trust_env=False,
+    ) as session:
+        yield WebhookSender(session, addresses)
+
+
+def _answer(status: int) -> Answer:
+    answer = Answer(status_code=status)
+    if answer.is_taken:
+        return answer
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return Answer(status_code=status, error="The endpoint answered with a redirect, which is not followed")
+    return Answer(status_code=status, error=f"The endpoint answered {status}")
