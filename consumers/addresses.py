@@ -19,7 +19,7 @@ from jobs.errors import InvalidRequest
 
 MAX_URL_CHARACTERS: Final = 2048
 _LOOKUP_SECONDS: Final = 5.0
-_LOOKUPS_AT_ONCE: Final = 32
+_LOOKUPS_AT_ONCE: Final = 64
 _LEAST_OTHER_PORT: Final = 1024
 _HTTPS_PORT: Final = 443
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x20\x7f\\]")
@@ -69,6 +69,7 @@ class Addresses(AbstractResolver):
         self._allow_private = allow_private
         self._lookup = lookup
         # Threads of our own: names that nobody answers for would otherwise hold up every other look-up of the process.
+        self._under_way: dict[tuple[str, int, int], asyncio.Future[list[tuple[Any, ...]]]] = {}
         self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="webhook-dns")
 
     def read(self, text: str) -> URL:
@@ -101,12 +102,26 @@ class Addresses(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Look up a host. Raises AddressRefused when any of its addresses is, OSError when it has none."""
-        find = partial(self._lookup, host, port, type=socket.SOCK_STREAM, family=family)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, find)
+        found = await self._find(host, port, family)
         results = [_result(host, port, family, where[0]) for family, _, _, _, where in found]
         if not self._allow_private and not all(is_public(result["host"]) for result in results):
             raise AddressRefused("The host of url is at an address that is not public")
         return results
+
+    async def _find(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
+        """Look up a host; who asks while that is under way shares the answer, so a name that hangs holds one thread."""
+        under_way = self._under_way.get((host, port, family))
+        if under_way is None:
+            find = partial(self._lookup, host, port, type=socket.SOCK_STREAM, family=family)
+            under_way = asyncio.get_running_loop().run_in_executor(self._threads, find)
+            self._under_way[host, port, family] = under_way
+            under_way.add_done_callback(partial(self._note_found, (host, port, family)))
+        return await asyncio.shield(under_way)
+
+    def _note_found(self, key: tuple[str, int, int], found: asyncio.Future[list[tuple[Any, ...]]]) -> None:
+        del self._under_way[key]
+        if not found.cancelled():
+            found.exception()  # those who asked may have gone
 
     async def close(self) -> None:
         """Look up nothing more; does not wait for names that nobody answers for."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,13 +13,20 @@ from typing import Final
 
 import aiohttp
 
-from consumers.addresses import AddressRefused, Addresses
+from consumers.addresses import Addresses, AddressRefused
 from jobs import clock
 from jobs.webhooks import SECRET_PREFIX
 
 TOTAL_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 3.0
 MOST_READ_BYTES: Final = 4096
+# The first that fits: some are subclasses of later ones.
+_REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (TimeoutError, "The endpoint did not answer in time"),
+    (aiohttp.ClientConnectorDNSError, "The endpoint's host cannot be found"),
+    (aiohttp.ClientSSLError, "The endpoint's certificate is not valid, or it speaks no TLS"),
+    (aiohttp.ClientConnectorError, "No connection to the endpoint could be made"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +55,7 @@ class WebhookSender:
         self._addresses = addresses
 
     async def send(self, url: str, secret: str, delivery_id: str, body: bytes) -> Answer:
-        """Post the body, signed at this moment, within ten seconds."""
+        """Post the body, signed at this moment, and wait for the status alone."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Darkroom-Webhooks/1",
@@ -60,18 +66,8 @@ class WebhookSender:
             where = self._addresses.read(url)
             async with self._session.post(where, data=body, headers=headers, allow_redirects=False) as response:
                 return _answer(response.status)
-        except AddressRefused as error:
-            return Answer(error=error.message)
-        except TimeoutError:
-            return Answer(error="The endpoint did not answer in time")
-        except aiohttp.ClientConnectorDNSError:
-            return Answer(error="The endpoint's host cannot be found")
-        except aiohttp.ClientSSLError:
-            return Answer(error="The endpoint's certificate is not valid, or it speaks no TLS")
-        except aiohttp.ClientConnectorError:
-            return Answer(error="No connection to the endpoint could be made")
-        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError):
-            return Answer(error="The endpoint's answer could not be read")
+        except (aiohttp.ClientError, AddressRefused, OSError, ValueError) as error:
+            return Answer(error=_reason(error))
 
 
 def signed_headers(secret: str, delivery_id: str, timestamp: int, body: bytes) -> dict[str, str]:
@@ -87,13 +83,13 @@ def signed_headers(secret: str, delivery_id: str, timestamp: int, body: bytes) -
 
 
 @asynccontextmanager
-async def open_sender(addresses: Addresses) -> AsyncIterator[WebhookSender]:
+async def open_sender(addresses: Addresses, *, total_seconds: float = TOTAL_SECONDS) -> AsyncIterator[WebhookSender]:
     """Open a session that knows no proxy, no cookie and no address but the checked ones; close it in the end."""
     # Every call looks the name up and connects anew, so no address is older than its check; whoever sends bounds the calls.
     connector = aiohttp.TCPConnector(resolver=addresses, use_dns_cache=False, force_close=True, limit=0)
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=total_seconds, connect=CONNECT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=MOST_READ_BYTES,
         auto_decompress=False,
@@ -109,3 +105,10 @@ def _answer(status: int) -> Answer:
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Answer(status_code=status, error="The endpoint answered with a redirect, which is not followed")
     return Answer(status_code=status, error=f"The endpoint answered {status}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, AddressRefused):
+        return error.message
+    fitting = (sentence for kind, sentence in _REASONS if isinstance(error, kind))
+    return next(fitting, "The endpoint's answer could not be read")

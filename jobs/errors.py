@@ -16,6 +16,10 @@ sentence. Whether a retry can help is a class, never a string test::
     │   ├── JobNotEnded
     │   ├── KeyReused
     │   ├── TooManyJobs
+    │   ├── WebhookNotFound
+    │   ├── DeliveryNotFound
+    │   ├── WebhookDisabled
+    │   ├── TooManyWebhooks
     │   └── QuotaExceeded
     ├── PermanentError             the job fails now, no retry can help
     │   ├── InvalidImage
@@ -120,6 +124,34 @@ class TooManyJobs(RequestError):
     """You have too many unfinished jobs. Wait until some have ended"""
 
     code = "too_many_jobs"
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+
+class WebhookNotFound(RequestError):
+    """Webhook not found"""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(RequestError):
+    """Delivery not found"""
+
+    code = "delivery_not_found"
+
+
+class WebhookDisabled(RequestError):
+    """The webhook is disabled. Enable it first"""
+
+    code = "webhook_disabled"
+
+
+class TooManyWebhooks(RequestError):
+    """You have as many webhooks as one user may. Delete one first"""
+
+    code = "too_many_webhooks"
 
     def __init__(self, most: int) -> None:
         super().__init__()

@@ -7,9 +7,9 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from botocore.exceptions import ClientError
 
@@ -103,11 +103,18 @@ class IdempotencyKey:
         return f"idempotency#{user_id}#{hashlib.sha256(self.text.encode()).hexdigest()}"
 
 
-class JobTable:
-    """Reads jobs, and writes each move with all that belongs to it, then publishes the event."""
+Offer: TypeAlias = Callable[[JobEvent], Awaitable[None]]
 
-    def __init__(self, client: DynamoDBClient, tables: Tables, bus: EventBus) -> None:
+
+class JobTable:
+    """Reads jobs, and writes each move with all that belongs to it, then publishes the event.
+
+    ``offer`` hands an event to the webhooks; offering it twice is no harm. It raises CloudUnavailable.
+    """
+
+    def __init__(self, client: DynamoDBClient, tables: Tables, bus: EventBus, offer: Offer | None = None) -> None:
         self._client = client
+        self._offer = offer
         self._tables = tables
         self._actions = Actions(tables)
         self._bus = bus
@@ -203,7 +210,7 @@ class JobTable:
             if "ConditionalCheckFailed" in cancellation_codes(error):
                 raise LostClaim from error
             raise
-        self._bus.publish(event)
+        await self._tell(event)
 
     async def waiting(self, user_id: UserId, limit: int) -> tuple[list[Job], bool]:
         """Read the user's stored but unsent jobs, oldest first, and whether there may be any at all."""
@@ -228,8 +235,13 @@ class JobTable:
         row: Mapping[str, Any] = response.get("Item", {})
         return int(row.get("unfinishedJobs", 0)) > int(row.get("jobsInFlight", 0))
 
-    async def unfinished_before(self, status: Status, shard: int, updated_before: int) -> AsyncIterator[Unfinished]:
-        """Walk through the unfinished jobs of one status and shard that nothing has changed since then, oldest first."""
+    async def unfinished_before(
+        self, status: Status, shard: int, updated_before: int, *, at_a_time: int | None = None
+    ) -> AsyncIterator[Unfinished]:
+        """Walk through the unfinished jobs of one status and shard that nothing has changed since then, oldest first.
+
+        They are read ``at_a_time`` so many, for those who will not need all; a megabyte of them takes long to understand.
+        """
         query: dict[str, Any] = {
             "TableName": self._tables.jobs,
             "IndexName": "StatusIndex",
@@ -239,6 +251,8 @@ class JobTable:
                 ":before": clock.iso(updated_before),
             },
         }
+        if at_a_time is not None:
+            query["Limit"] = at_a_time
         while True:
             response = await aws.retrying(lambda: self._client.query(**query))
             for item in cast(Any, response["Items"]):
@@ -289,7 +303,7 @@ class JobTable:
                 # An attempt whose answer was lost has landed, at an unknown time: its event may lie behind a reader.
                 event = await self._log_again(transition.event, transition.after) if transition.event else None
             if event is not None:
-                self._bus.publish(event)
+                await self._tell(event)
             return transition.after
         raise CloudUnavailable
 
@@ -299,7 +313,7 @@ class JobTable:
         Whoever wrote it may have died between a commit so late that readers had passed its event and the second telling.
         """
         event_type = _END_EVENTS[job.status]
-        self._bus.publish(await self._log_again(event_type, job))
+        await self._tell(await self._log_again(event_type, job))
 
     async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
         """Read a user's jobs, newest first. Raises InvalidRequest for a cursor that is not ours."""
@@ -384,6 +398,17 @@ class JobTable:
             if _NOT_NOW.intersection(cancellation_codes(error)):
                 raise CloudUnavailable from error
             raise
+
+    async def _tell(self, event: JobEvent) -> None:
+        """Tell those who watch, and the owner's webhooks. What is committed is: nothing here can fail."""
+        self._bus.publish(event)
+        if self._offer is None:
+            return
+        try:
+            await self._offer(event)
+        except CloudUnavailable:
+            extra = {"action": "offer_failed", "job_id": event.job.job_id, "event_id": event.event_id}
+            logger.exception("An event could not be offered to the webhooks", extra=extra)
 
     def _new_event(self, event_type: EventType, job: Job) -> JobEvent:
         return JobEvent(event_id=self._event_ids.next(), type=event_type, at=clock.now_milliseconds(), job=job)

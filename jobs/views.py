@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from jobs import clock, items
+from collections.abc import Callable
+
+from jobs import clock, items, queue_place
 from jobs.control import Canceled
 from jobs.events import EventBus, JobProgress
 from jobs.files import Files
 from jobs.model import JSON, Job, Quota
+from jobs.queue_place import Place
 
 
 class JobViews:
-    """Writes jobs as JSON, with links signed at this moment."""
+    """Writes jobs as JSON, with links signed at this moment. ``place_of`` knows where queued jobs stand."""
 
-    def __init__(self, files: Files, bus: EventBus) -> None:
+    def __init__(self, files: Files, bus: EventBus, place_of: Callable[[Job], Place | None] = lambda _: None) -> None:
         self._files = files
         self._bus = bus
+        self._place_of = place_of
 
     async def view(self, job: Job) -> dict[str, JSON]:
         """Return the job's JSON form; what a job does not have is absent. Raises CloudUnavailable."""
@@ -26,6 +30,9 @@ class JobViews:
         progress = None if job.terminal else self._bus.progress_of(job.job_id)
         if progress is not None:
             view["progress"] = progress_view(progress)
+        place = self._place_of(job)
+        if place is not None:
+            view["queue"] = queue_place.view(place)
         return view
 
 

@@ -27,17 +27,19 @@ from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines
 from consumers.pool import Pool
 from consumers.spending import Spending
+from consumers.webhooks import WebhookWorker
 from jobs import aws
 from jobs.admission import Admission
 from jobs.aws import Clients
 from jobs.conditions import Conditions
 from jobs.control import Control
 from jobs.event_log import EventLog
-from jobs.events import InProcessBus
+from jobs.events import EventBus, InProcessBus
 from jobs.files import Files
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
 from jobs.model import JSON
+from jobs.queue_place import QueueWatch
 from jobs.secret import FixedKey, Key, SecretKey
 from jobs.spend_table import SpendTable
 from jobs.submission import Submission
@@ -47,11 +49,12 @@ from jobs.views import JobViews, cancel_view
 from jobs.work_queue import WorkQueue
 from service.demo_sign_in import DemoSignIn
 from service.metrics import make_metrics_app
-from service.readiness import Readiness, report_gate
+from service.readiness import Readiness, report_bus, report_gate
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier
 from service.web_app import RUNNER_OPTIONS, create_app
+from service.webhooks import WebhookGround, open_webhooks, webhook_ground
 from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
 from websocket.limits import SocketLimits
@@ -78,12 +81,15 @@ class House:
 
     app: web.Application
     pool: Pool
+    webhooks: WebhookWorker
     spending: Spending
     hub: Hub
     admission: Admission
     sweeper: Sweeper
+    queue_watch: QueueWatch
     readiness: Readiness
     registry: CollectorRegistry
+    bus_failed: asyncio.Future[None]
 
 
 async def serve(
@@ -102,8 +108,10 @@ async def serve(
         await house.hub.start()
         await house.spending.start()
         house.pool.start()
+        house.webhooks.start()
         house.admission.start()
         house.sweeper.start()
+        house.queue_watch.start(house.hub.watched, house.hub.tell_place)
         async with _listening(house, listener, metrics_listener):
             house.readiness.ready()
             on_ready()
@@ -114,8 +122,8 @@ async def serve(
 
 async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
     stopping = asyncio.create_task(stop.wait(), name="wait for stop")
-    parts = (house.pool, house.hub, house.admission, house.sweeper, house.spending)
-    ends: set[asyncio.Future[Any]] = {stopping, *(part.failed for part in parts)}
+    parts = (house.pool, house.webhooks, house.hub, house.admission, house.sweeper, house.queue_watch, house.spending)
+    ends: set[asyncio.Future[Any]] = {stopping, house.bus_failed, *(part.failed for part in parts)}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     return stop.is_set()
@@ -126,9 +134,11 @@ async def _drain(settings: Settings, house: House) -> None:
     logger.info("Draining", extra={"action": "drain", "jobs_in_hand": house.pool.busy})
     house.readiness.drain()
     await house.sweeper.stop()
-    await house.pool.stop(max(settings.drain_seconds - PARTING_SECONDS, settings.drain_seconds / 2))
+    pool_seconds = max(settings.drain_seconds - PARTING_SECONDS, settings.drain_seconds / 2)
+    await asyncio.gather(house.pool.stop(pool_seconds), house.webhooks.stop(pool_seconds))
     await house.spending.stop()
     await house.admission.stop()
+    await house.queue_watch.stop()
     await house.hub.close()
 
 
@@ -160,11 +170,13 @@ class _Ground:
 
     clients: Clients
     registry: CollectorRegistry
-    bus: InProcessBus
+    bus: EventBus
+    bus_failed: asyncio.Future[None]
     conditions: Conditions
     table: JobTable
     files: Files
     queue: WorkQueue
+    webhooks: WebhookGround
 
 
 async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
@@ -172,14 +184,17 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    bus, conditions = InProcessBus(), Conditions()
+    conditions = Conditions()
     stack.callback(conditions.close)
+    bus, bus_failed = await _open_bus(stack, settings, registry, conditions)
+    webhooks = webhook_ground(clients, settings)
     return _Ground(
         clients=clients,
         registry=registry,
         bus=bus,
+        bus_failed=bus_failed,
         conditions=conditions,
-        table=JobTable(clients.dynamodb, settings.tables(), bus),
+        table=JobTable(clients.dynamodb, settings.tables(), bus, webhooks.outbox.offer),
         files=Files(
             clients.s3,
             upload_bucket=settings.upload_bucket,
@@ -193,7 +208,26 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
             visibility_seconds=settings.lease_seconds,
             dead_letters_url=settings.sqs_dlq_url,
         ),
+        webhooks=webhooks,
     )
+
+
+async def _open_bus(
+    stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, conditions: Conditions
+) -> tuple[EventBus, asyncio.Future[None]]:
+    """Open the bus; the future is done when it died."""
+    if settings.event_bus_url is None:
+        return InProcessBus(), asyncio.get_running_loop().create_future()
+    from jobs.redis_bus import open_redis_bus  # noqa: PLC0415 - redis takes a tenth of a second that one task alone can spare
+
+    opening = open_redis_bus(
+        settings.event_bus_url,
+        prefix=settings.event_bus_prefix,
+        registry=registry,
+        report=lambda is_whole: report_bus(conditions, is_whole=is_whole),
+    )
+    bus = await stack.enter_async_context(opening)
+    return bus, bus.failed
 
 
 @asynccontextmanager
@@ -201,7 +235,9 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         ground = await _open_ground(stack, settings)
         table, queue, bus = ground.table, ground.queue, ground.bus
-        views, log = JobViews(ground.files, bus), EventLog(ground.clients.dynamodb, settings.job_events_table)
+        queue_watch = QueueWatch(table, every_seconds=settings.queue_place_seconds)
+        views = JobViews(ground.files, bus, queue_watch.place_of)
+        log = EventLog(ground.clients.dynamodb, settings.job_events_table)
         limits = SocketLimits()
         snapshots = SnapshotReader(table, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
         recovery = Recovery(log, views.view, snapshots.read, limits)
@@ -212,6 +248,9 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
         admission = Admission(submission, bus)
         control = Control(table, ground.files, submission, bus)
         desk = Desk(hub=hub, authenticate=verifier.verify, cancel=partial(_cancel, control))
+        webhook_desk, webhook_worker = await open_webhooks(
+            stack, ground.webhooks, ground.clients, settings, views.view, ground.registry
+        )
         services = Services(
             jobs=table,
             users=UserTable(ground.clients.dynamodb, settings.users_table),
@@ -225,6 +264,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             conditions=ground.conditions,
             registry=ground.registry,
             hub=hub,
+            webhooks=webhook_desk,
             socket_endpoint=SocketEndpoint(desk, settings.origins).handle,
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
@@ -232,12 +272,15 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
         yield House(
             app=create_app(settings, services),
             pool=pool,
+            webhooks=webhook_worker,
             spending=spending,
             hub=hub,
             admission=admission,
+            queue_watch=queue_watch,
             sweeper=Sweeper(table, submission, settings.sweep_times(), admission.watch),
             readiness=readiness,
             registry=ground.registry,
+            bus_failed=ground.bus_failed,
         )
 
 

@@ -95,6 +95,7 @@ def _settings(
         "gemini_timeout_seconds": max(MIN_CALL_SECONDS, 3 * options.gemini_latency),
         "drain_seconds": DRAIN_SECONDS,
         "metrics_port": ANY_PORT,
+        "webhook_allow_private": True,
         "log_level": "WARNING",
     }
     defaults = {name: value for name, value in suitable.items() if not os.environ.get(name.upper())}

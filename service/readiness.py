@@ -32,6 +32,13 @@ class Readiness:
         self.state = State.DRAINING
 
 
+def report_bus(conditions: Conditions, *, is_whole: bool) -> None:
+    """Tell the house whether events of other tasks arrive at once."""
+    reason = "Updates from other servers take a few seconds longer."
+    down = Degradation(part="events", condition="delayed", reason=reason)
+    conditions.report("events", None if is_whole else down)
+
+
 def report_gate(conditions: Conditions, state: GateState) -> None:
     """Tell the house how the gate of a model stands."""
     part = f"gemini:{state.model}"

@@ -12,7 +12,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from consumers import styles
+from consumers.addresses import MAX_URL_CHARACTERS
 from jobs.errors import InvalidRequest
+from jobs.events import EventType
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.model import Status
 from websocket.messages import MAX_CURSOR_CHARACTERS
@@ -21,6 +23,7 @@ from websocket.polling import MAX_WAIT_SECONDS
 MAX_FILE_NAME: Final = 255
 MAX_PROMPT: Final = 2000
 MAX_PAGE: Final = 100
+MAX_DESCRIPTION: Final = 200
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 RequestModel = TypeVar("RequestModel", bound="_RequestModel")
@@ -115,6 +118,34 @@ class EventsRequest(_RequestModel):
 
     after: OptionalText = Field(default=None, max_length=MAX_CURSOR_CHARACTERS)
     wait: float = Field(default=25, ge=0, le=MAX_WAIT_SECONDS)
+
+
+class WebhookRequest(_RequestModel):
+    """``POST /webhooks``; without ``events`` it is told of the ends of jobs."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(min_length=1, max_length=MAX_URL_CHARACTERS)
+    events: tuple[str, ...] | None = None
+    description: OptionalText = Field(default=None, max_length=MAX_DESCRIPTION)
+
+    @property
+    def wanted_events(self) -> tuple[EventType, ...] | None:
+        """The events, each once, or None for the usual ones."""
+        return None if self.events is None else tuple(map(EventType, dict.fromkeys(self.events)))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.events is not None and not (self.events and set(self.events) <= set(EventType)):
+            raise _fault("events", f"events must be a list of some of {', '.join(EventType)}")
+        return self
+
+
+class DeliveriesRequest(_RequestModel):
+    """The query of ``GET /webhooks/{id}/deliveries``."""
+
+    limit: int = Field(default=20, ge=1, le=MAX_PAGE)
+    cursor: OptionalText = None
 
 
 class DemoSignInRequest(_RequestModel):

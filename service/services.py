@@ -15,6 +15,7 @@ from jobs.job_table import JobTable
 from jobs.submission import Submission
 from jobs.user_table import UserTable
 from jobs.views import JobViews
+from jobs.webhook_desk import WebhookDesk
 from service.demo_sign_in import DemoSignIn
 from service.readiness import Readiness
 from service.tokens import TokenVerifier
@@ -37,5 +38,6 @@ class Services:
     conditions: Conditions
     registry: CollectorRegistry
     hub: Hub
+    webhooks: WebhookDesk
     socket_endpoint: Handler
     demo_sign_in: DemoSignIn | None = None

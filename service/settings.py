@@ -15,6 +15,7 @@ from jobs.sweeper import SweepTimes
 from service.rate_limits import Rates
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+BUS_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - named to be told apart
 CommaList = Annotated[tuple[str, ...], NoDecode]
 USUAL_RATES = Rates(user=600, address=3000, submits=120)
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     usage_log_table: str = Field(validation_alias=AliasChoices("usage_log_table", "ProfilePhotoAI-UsageLog-Table"))
     image_jobs_table: str = Field(validation_alias=AliasChoices("image_jobs_table", "ProfilePhotoAI-ImageJobs-Table"))
     job_events_table: str
+    webhooks_table: str
+    webhook_deliveries_table: str
+    webhook_deliveries_queue_url: str
     aws_region: str = "ap-northeast-2"
     aws_endpoint_url: str | None = None
     aws_access_key_id: str | None = None
@@ -61,17 +65,22 @@ class Settings(BaseSettings):
     public_url: str = ""
     allowed_origins: CommaList = ()
 
+    event_bus_url: str | None = Field(default=None, repr=False)
+    event_bus_prefix: str = "darkroom"
+
     presigned_url_expiration: int = Field(default=3600, ge=1, le=604_800)
     daily_limit: int = Field(default=10, ge=0)
     daily_spend_limit_usd: float | None = Field(default=None, gt=0)
     max_user_unfinished: int = Field(default=200, ge=1)
     max_user_in_flight: int = Field(default=16, ge=1)
     sweep_seconds: float = Field(default=30, gt=0)
+    queue_place_seconds: float = Field(default=5, gt=0)
     job_deadline_seconds: float = Field(default=900, gt=0)
     user_requests_per_minute: Rate | None = None
     address_requests_per_minute: Rate | None = None
     submits_per_minute: Rate | None = None
     trusted_proxy_hops: int = Field(default=0, ge=0)
+    webhook_allow_private: bool = False
     worker_slots: int = Field(default=64, ge=1)
     lease_seconds: int = Field(default=120, ge=3, le=43_200)
     drain_seconds: float = Field(default=100, ge=0)
@@ -103,6 +112,18 @@ class Settings(BaseSettings):
     def _check_url(cls, url: str | None) -> str | None:
         if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
             raise ValueError("must be an http or https address")
+        return url
+
+    @field_validator("event_bus_url")
+    @classmethod
+    def _check_bus(cls, url: str | None) -> str | None:
+        if not url:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in BUS_SCHEMES or not parts.hostname:
+            raise ValueError(f"must be the address of a Redis or Valkey server: {', '.join(BUS_SCHEMES)}://…")
+        if parts.port == 0 or (parts.scheme.endswith("+cluster") and parts.path not in ("", "/", "/0")):
+            raise ValueError("must have a port that can be, and no database in cluster mode")
         return url
 
     @model_validator(mode="after")

@@ -110,13 +110,8 @@ class Connection:
         """Owe the client a frame of which only the newest of a key matters; never waits."""
         self._outbox.put_newest(key, frame)
 
-    async def put_when_there_is_room(self, frame: Frame) -> None:
-        """Owe the client a frame of many, as fast as it reads; for whoever may wait, which publishers may not."""
-        await self._outbox.wait_for_room()
-        self.put(frame)
-
     async def write(self, frame: Frame) -> None:
-        """Send a frame past the outbox; only before ``go_live``. Raises Disconnect for a client that does not read."""
+        """Send a frame past the outbox; only while it is not live. Raises Disconnect for a client that does not read."""
         try:
             async with asyncio.timeout(self._limits.write_seconds):
                 await self._send(frame)
@@ -126,6 +121,12 @@ class Connection:
     def go_live(self) -> None:
         """Start to send what has gathered in the outbox, and all that follows."""
         self._writer = asyncio.create_task(self._write_owed(), name=f"writer of {self.connection_id}")
+
+    async def pause(self) -> None:
+        """Let what is owed gather in the outbox until it goes live again."""
+        if self._writer is not None and not self._writer.done():
+            self._outbox.interrupt()
+            await asyncio.wait({self._writer})  # no longer than one write may take, or ``check`` closes the client
 
     def check(self, now: float) -> None:
         """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time; ask for a fresh token.

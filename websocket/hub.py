@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,6 +18,7 @@ from jobs.errors import CloudUnavailable, CursorUnknown
 from jobs.event_log import Cursor
 from jobs.events import EventBus, JobEvent, JobProgress, Notice
 from jobs.ids import EventId, UserId
+from jobs.queue_place import QueuePlace
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.limits import SocketLimits
@@ -173,6 +174,16 @@ class Hub:
         """Return when nothing that is committed from now on can be missed by the user's clients, who have joined."""
         await self._bus.listening(user_id)
 
+    def watched(self) -> KeysView[UserId]:
+        """Return the users who have a client here, as they come and go."""
+        return self._audiences.keys()
+
+    def tell_place(self, place: QueuePlace) -> None:
+        """Tell the user's clients here where a job stands in the queue."""
+        frame = messages.job_place(place)
+        for listener in self._audience(place.user_id):
+            listener.put_newest(place.job_id, frame)
+
     def ping(self, user_id: UserId) -> Frame:
         """Return the ping of this moment for the user's sockets."""
         audience = self._audiences.get(user_id)
@@ -189,8 +200,11 @@ class Hub:
         if audience is None or event_id is None or event_id <= (audience.newest_id or ""):
             return
         audience.newest_id = event_id
-        if self._bus.is_whole and user_id not in self._gaps:
+        if self._is_whole(user_id):
             audience.whole_until = Cursor(event_id=event_id)
+
+    def _is_whole(self, user_id: UserId) -> bool:
+        return self._bus.is_whole and user_id not in self._gaps
 
     def _deliver(self, notice: Notice) -> None:
         try:
@@ -227,10 +241,11 @@ class Hub:
                 for listener in self._audience(notice.job.user_id):
                     listener.put_newest(notice.job.job_id, frame)
             case JobEvent():
-                await self._tell(notice)
+                view = await self.recovery.view(notice.job)
+                is_next = self._is_whole(notice.job.user_id)
+                self._tell(notice, messages.job_event(notice, view, is_next=is_next))
 
-    async def _tell(self, event: JobEvent) -> None:
-        frame = await self.recovery.event_frame(event)
+    def _tell(self, event: JobEvent, frame: Frame) -> None:
         self.note_told(event.job.user_id, event.event_id)
         for listener in self._audience(event.job.user_id):
             listener.put(frame)
@@ -263,14 +278,18 @@ class Hub:
             return
         except CursorUnknown:
             self._close_audience(user_id)  # they come back and are given a snapshot
+        except Exception:
+            logger.exception("A gap could not be healed", extra={"action": "heal", "user_id": user_id})
+            self._close_audience(user_id)
         if gaps is not None and self._gaps.get(user_id) == gaps:
             del self._gaps[user_id]
 
     async def _tell_missed(self, user_id: UserId, audience: _Audience) -> None:
         events = await self.recovery.missed(user_id, audience.whole_until)
-        for event in events:
-            if event.event_id not in audience.healed:
-                await self._tell(event)
+        missed = [event for event in events if event.event_id not in audience.healed]
+        for event in missed:
+            self._tell(event, messages.job_event(event, await self.recovery.view(event.job)))
+            await asyncio.sleep(0)  # as many views as there are events would keep the loop from everybody else
         audience.healed = frozenset(event.event_id for event in events)
         audience.whole_until = Cursor.after(audience.healed, audience.whole_until)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from jobs import clock, conditions, views
+from jobs import clock, conditions, envelope, queue_place, views
 from jobs.conditions import Degradation
 from jobs.events import EventType, JobEvent, JobProgress
 from jobs.ids import EventId, JobId
-from jobs.model import JSON, Caller
+from jobs.model import JSON, Caller, Status
+from jobs.queue_place import QueuePlace
 from websocket.close_codes import CloseCode, Disconnect
 
 PROTOCOL = "darkroom.v1"
@@ -87,7 +87,7 @@ class Cancel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
     type: Literal["cancel"]
-    job_id: str = Field(alias="jobId", max_length=100)
+    job_id: str = Field(alias="jobId", min_length=1, max_length=100)
     ref: Annotated[str, Field(max_length=100)] | int | None = None
 
 
@@ -132,9 +132,13 @@ def snapshot(state: Snapshot) -> Frame:
     return _frame("snapshot", clock.now_milliseconds(), event_id=state.position, data=data)
 
 
-def job_event(event: JobEvent, view: dict[str, JSON]) -> Frame:
-    """Tell of a job's visible change."""
-    return _frame(event.type.value, event.at, event_id=event.event_id, job_id=event.job.job_id, job=view)
+def job_event(event: JobEvent, view: dict[str, JSON], *, is_next: bool = True) -> Frame:
+    """Tell of a job's visible change.
+
+    Without its id, unless it ``is_next``: where one before it may be missing, nobody may leave off after it.
+    """
+    event_id = event.event_id if is_next else None
+    return _frame(event.type.value, event.at, event_id=event_id, job_id=event.job.job_id, job=view)
 
 
 def job_progress(progress: JobProgress) -> Frame:
@@ -146,6 +150,18 @@ def job_progress(progress: JobProgress) -> Frame:
     }
     data = views.progress_view(progress)
     return _frame("job.progress", progress.at, job_id=progress.job.job_id, job=job, data=data)
+
+
+def job_place(told: QueuePlace) -> Frame:
+    """Tell where a queued job stands."""
+    job: dict[str, JSON] = {
+        "jobId": told.job_id,
+        "version": told.version,
+        "status": Status.QUEUED.value,
+        "queue": queue_place.view(told.place),
+    }
+    data: dict[str, JSON] = {"stage": "queued", "fraction": 0, "message": told.place.message}
+    return _frame("job.progress", told.at, job_id=told.job_id, job=job, data=data)
 
 
 def ping(newest_id: EventId | None) -> Frame:
@@ -199,9 +215,7 @@ def _frame(
     job: dict[str, JSON] | None = None,
     data: dict[str, JSON] | None = None,
 ) -> Frame:
-    fields = {"type": message_type, "id": event_id, "time": clock.iso(at), "job": job, "data": data}
-    present = {name: value for name, value in fields.items() if value is not None}
-    content = json.dumps(present, ensure_ascii=False, separators=(",", ":")).encode()
+    content = envelope.encode(message_type, at, event_id=event_id, job=job, data=data)
     return Frame(type=message_type, content=content, event_id=event_id, job_id=job_id)
 
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from websocket.close_codes import CloseCode
 
-_KNOWN_CODES = frozenset(map(int, CloseCode)) | {1001, 1005, 1006}
+_KNOWN_CODES = frozenset(map(int, CloseCode)) | {1001, 1002, 1005, 1006, 1007}
 
 
 class SocketMetrics:

@@ -17,10 +17,10 @@ class Outbox:
         "_bytes",
         "_finished",
         "_frames",
+        "_is_interrupted",
         "_max_bytes",
         "_max_frames",
         "_number",
-        "_room_waits",
         "_writer_waits",
     )
 
@@ -31,67 +31,64 @@ class Outbox:
         self._number = 0
         self._bytes = 0
         self._finished = False
+        self._is_interrupted = False
         self._writer_waits: asyncio.Future[None] | None = None
-        self._room_waits: asyncio.Future[None] | None = None
 
     def put(self, frame: Frame) -> bool:
         """Add a frame that must not be lost; False says that there is no room and it is."""
+        if self._finished:
+            return True  # the socket is being closed: its client will read everything anew
+        # An empty outbox takes a frame of any size: refused, it would be refused again after every reconnect.
+        if self._frames and not self._has_room(frame):
+            return False
         self._number += 1
-        return self._add(self._number, frame)
+        self._add(self._number, frame)
+        return True
 
     def put_newest(self, key: str, frame: Frame) -> None:
-        """Add a frame that replaces an older one of the same key, or is dropped when there is no room."""
+        """Add a frame that replaces an older one of the same key; a job's progress is dropped when there is no room.
+
+        What is not about a job is always taken: there are a handful of such keys, and nothing would say it again.
+        """
+        if self._finished:
+            return
         replaced = self._frames.pop(key, None)
         if replaced is not None:
             self._bytes -= len(replaced.content)
         # At the end, not in the old one's place: it must not overtake an event of the same job.
-        self._add(key, frame)
+        if replaced is not None or frame.job_id is None or self._has_room(frame):
+            self._add(key, frame)
 
     async def take(self) -> Frame | None:
-        """Wait for the next frame; None says that there will be no more."""
-        while not self._frames:
-            if self._finished:
+        """Wait for the next frame; None says that there will be no more, or not before somebody takes anew."""
+        while not self._frames or self._is_interrupted:
+            if self._finished or self._is_interrupted:
+                self._is_interrupted = False
                 return None
             self._writer_waits = asyncio.get_running_loop().create_future()
             await self._writer_waits
         frame = self._frames.pop(next(iter(self._frames)))
         self._bytes -= len(frame.content)
-        if self._is_half_empty():
-            _wake(self._room_waits)
         return frame
 
-    async def wait_for_room(self) -> None:
-        """Wait until it is half empty, or finished. For one at a time."""
-        if not self._finished and not self._is_half_empty():
-            self._room_waits = asyncio.get_running_loop().create_future()
-            await self._room_waits
+    def interrupt(self) -> None:
+        """Have one ``take``, the one that waits or the next, return None; what is there stays and more may come."""
+        self._is_interrupted = True
+        self._wake_writer()
 
     def finish(self) -> None:
         """Take nothing more in; what is there can still be taken."""
         self._finished = True
         self._wake_writer()
-        _wake(self._room_waits)
 
-    def _is_half_empty(self) -> bool:
-        return len(self._frames) <= self._max_frames // 2 and self._bytes <= self._max_bytes // 2
+    def _has_room(self, frame: Frame) -> bool:
+        return len(self._frames) < self._max_frames and self._bytes + len(frame.content) <= self._max_bytes
 
-    def _add(self, key: int | str, frame: Frame) -> bool:
-        if self._finished:
-            return True  # the socket is being closed: its client will read everything anew
-        # An empty outbox takes a frame of any size: refused, it would be refused again after every reconnect.
-        if self._frames and (
-            len(self._frames) >= self._max_frames or self._bytes + len(frame.content) > self._max_bytes
-        ):
-            return False
+    def _add(self, key: int | str, frame: Frame) -> None:
         self._frames[key] = frame
         self._bytes += len(frame.content)
         self._wake_writer()
-        return True
 
     def _wake_writer(self) -> None:
-        _wake(self._writer_waits)
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)
+        if self._writer_waits is not None and not self._writer_waits.done():
+            self._writer_waits.set_result(None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from contextlib import suppress
 
-from jobs.errors import CursorUnknown
+from jobs import clock
+from jobs.errors import CloudUnavailable, CursorUnknown
 from jobs.event_log import Cursor
+from jobs.events import JobEvent
 from jobs.ids import UserId
 from websocket import messages
 from websocket.close_codes import CloseCode
@@ -19,80 +21,82 @@ MAX_WAIT_SECONDS = 55
 """Below the minute after which many proxies and clients give up."""
 
 
-class _Gathering:
-    """Gathers the events that come while a poll waits."""
+class _Waiting:
+    """The end of a client that waits for news; what they are, the log says."""
 
-    close_code: int = CloseCode.NORMAL
-
-    def __init__(self, most: int) -> None:
-        self.frames: list[Frame] = []
+    def __init__(self, is_gone: Callable[[], bool]) -> None:
+        self.close_code: int = CloseCode.NORMAL
+        self.is_closed = False
         self.news = asyncio.Event()
-        self._most = most
+        self._is_gone = is_gone
 
     def put(self, frame: Frame) -> None:
-        """Keep an event; beyond the bound the next poll reads it from the log."""
-        if frame.event_id is not None and len(self.frames) < self._most:
-            self.frames.append(frame)
-            self.news.set()
+        """Look into the log."""
+        self.news.set()
 
     def put_newest(self, key: str, frame: Frame) -> None:
         """Ignore what a later one replaces: a poll tells of lasting changes only."""
 
     def close(self, code: CloseCode, message: str | None = None) -> None:
-        """Answer now, with what there is."""
-        self.news.set()
+        """Answer now."""
+        if not self.is_closed:
+            self.is_closed, self.close_code = True, code
+            self.news.set()
 
     def check(self, now: float) -> None:
-        """Do nothing: a poll is short."""
+        """Wait no longer for a client that is gone: until the answer nothing else would notice, and it counts as the user's."""
+        if self._is_gone():
+            self.close(CloseCode.NORMAL)
 
 
-async def poll(hub: Hub, user_id: UserId, after: str | None, wait_seconds: float) -> bytes:
+async def poll(hub: Hub, user_id: UserId, after: str | None, wait_seconds: float, is_gone: Callable[[], bool]) -> bytes:
     """Return what has happened since the cursor as JSON, waiting so long for something to happen.
 
     ``{"events": […], "cursor": "…"}``; ``events`` has the very objects that sockets are sent. Without a cursor, or after a
     ``resync`` among them, they end with a ``snapshot``. Raises CloudUnavailable, TimeoutError, and Disconnect for too many.
     """
-    gathering = _Gathering(hub.limits.outbox_frames)
-    with hub.holding(gathering), hub.joined(gathering, user_id):
+    waiting = _Waiting(is_gone)
+    with hub.holding(waiting), hub.joined(waiting, user_id):
+        if waiting.is_closed:
+            raise CloudUnavailable  # answered with nothing it would ask again at once
         await hub.listening(user_id)
+        if after is None:
+            return await _begin(hub, user_id, [])
         try:
-            cursor = Cursor.read(after) if after is not None else None
-        except CursorUnknown:
-            return await _begin(hub.recovery.frames(user_id, after))
-        if cursor is None:
-            return await _begin(hub.recovery.frames(user_id, None))
-        return await _wait(hub, user_id, cursor, gathering, wait_seconds)
+            return await _wait(hub, user_id, Cursor.read(after), waiting, wait_seconds)
+        except CursorUnknown as error:
+            return await _begin(hub, user_id, [messages.resync(error.message)])
 
 
-async def _begin(frames: AsyncIterator[Frame]) -> bytes:
-    told = [frame async for frame in frames]
-    return _answer(told, told[-1].event_id)
+async def _begin(hub: Hub, user_id: UserId, told: list[Frame]) -> bytes:
+    # Where nothing has happened yet there is no position, and without a cursor a client would be told so over and over.
+    beginning = Cursor.at(clock.now_milliseconds())
+    snapshot = await hub.recovery.snapshot(user_id)
+    return _answer([*told, messages.snapshot(snapshot)], snapshot.position or str(beginning))
 
 
-async def _wait(hub: Hub, user_id: UserId, cursor: Cursor, gathering: _Gathering, wait_seconds: float) -> bytes:
-    try:
+async def _wait(hub: Hub, user_id: UserId, cursor: Cursor, waiting: _Waiting, wait_seconds: float) -> bytes:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + wait_seconds
+    while True:
+        waiting.news.clear()
         events = await hub.recovery.missed(user_id, cursor)
-    except CursorUnknown as error:
-        return await _begin(_resynced(hub, user_id, error.message))
-    seen = [event.event_id for event in events if event.event_id <= cursor.event_id]
-    # What lies in the overlap is told again only if something has appeared there since the client was last told.
-    if len(seen) < len(events) or Cursor.after(seen, cursor).digest != cursor.digest:
-        told = [await hub.recovery.event_frame(event) for event in events]
-    else:
+        if fresh := _fresh(events, cursor):
+            told = [frame async for frame in hub.recovery.told(fresh)]
+            return _answer(told, str(Cursor.after((event.event_id for event in events), cursor)))
         with suppress(TimeoutError):
-            async with asyncio.timeout(wait_seconds):
-                await gathering.news.wait()
-        told = gathering.frames
-    ids = {event.event_id for event in events} | {frame.event_id for frame in told if frame.event_id}
-    return _answer(told, str(Cursor.after(ids, cursor)))
+            async with asyncio.timeout_at(deadline):
+                await waiting.news.wait()
+        if waiting.is_closed or loop.time() >= deadline:
+            return _answer([], str(cursor))
 
 
-async def _resynced(hub: Hub, user_id: UserId, reason: str) -> AsyncIterator[Frame]:
-    yield messages.resync(reason)
-    async for frame in hub.recovery.frames(user_id, None):
-        yield frame
+def _fresh(events: list[JobEvent], cursor: Cursor) -> list[JobEvent]:
+    """Choose what the client has not seen: all of the overlap, if something has appeared there since it was last told."""
+    seen = [event.event_id for event in events if event.event_id <= cursor.event_id]
+    return events[len(seen) :] if Cursor.after(seen, cursor) == cursor else events
 
 
-def _answer(frames: list[Frame], cursor: str | None) -> bytes:
+def _answer(frames: list[Frame], cursor: str) -> bytes:
     events = b",".join(frame.content for frame in frames)
     return b'{"events":[' + events + b'],"cursor":' + json.dumps(cursor).encode() + b"}"

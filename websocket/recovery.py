@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from jobs.errors import CursorUnknown
 from jobs.event_log import Cursor, EventLog
@@ -39,8 +39,8 @@ class Recovery:
             except CursorUnknown as error:
                 yield messages.resync(error.message)
             else:
-                for event in events:
-                    yield await self.event_frame(event)
+                async for frame in self.told(events):
+                    yield frame
                 return
         yield messages.snapshot(await self.snapshot(user_id))
 
@@ -59,8 +59,13 @@ class Recovery:
                     raise CursorUnknown("Too much has happened since")
         return events
 
-    async def event_frame(self, event: JobEvent) -> Frame:
-        """Write an event as every client is told it."""
+    async def told(self, events: Iterable[JobEvent]) -> AsyncIterator[Frame]:
+        """Write events as every client is told them."""
+        for event in events:
+            yield messages.job_event(event, await self.view(event.job))
+            await asyncio.sleep(0)  # signing a job's links takes a millisecond, and nobody else should wait for all
+
+    async def view(self, job: Job) -> dict[str, JSON]:
+        """Write a job as every client is shown it."""
         async with asyncio.timeout(self._limits.view_seconds):
-            view = await self._view(event.job)
-        return messages.job_event(event, view)
+            return await self._view(job)

@@ -35,7 +35,7 @@ class Stream:
     Its frames are written by whoever awaits ``run``; ``put`` and its like never wait.
     """
 
-    __slots__ = ("_caller", "_end", "_has_told_expiry", "_job_id", "_limits", "_metrics", "_outbox")
+    __slots__ = ("_caller", "_end", "_has_told_expiry", "_job_id", "_limits", "_metrics", "_outbox", "_request")
 
     def __init__(self, hub: Hub, caller: Caller, job_id: JobId | None = None) -> None:
         self._caller = caller
@@ -43,6 +43,7 @@ class Stream:
         self._limits = hub.limits
         self._metrics = hub.metrics
         self._outbox = Outbox(max_frames=hub.limits.outbox_frames, max_bytes=hub.limits.outbox_bytes)
+        self._request: web.Request | None = None
         self._end: CloseCode | None = None
         self._has_told_expiry = False
 
@@ -50,6 +51,11 @@ class Stream:
     def close_code(self) -> int:
         """Why it ended, in the words of a socket."""
         return self._end or CloseCode.NORMAL
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether it has been ended."""
+        return self._end is not None
 
     def put(self, frame: Frame) -> None:
         """Owe the client a frame that must not be lost; ends a stream whose client is too slow for it."""
@@ -70,7 +76,12 @@ class Stream:
             self._outbox.finish()
 
     def check(self, now: float) -> None:
-        """Ask for a fresh token in time; a stream cannot take one, so it ends with the old one. ``now`` is not needed."""
+        """Ask for a fresh token in time; a stream cannot take one, so it ends with the old one. ``now`` is not needed.
+
+        It ends when its client is gone, too: until the next frame nothing else would notice, and it counts as one of the user's.
+        """
+        if self._request is not None and self._request.transport is None:
+            self.close(CloseCode.NORMAL)
         left = self._caller.expires_at - time.time()
         if left < -self._limits.expired_token_seconds:
             self.close(CloseCode.UNAUTHORIZED, "The token has expired")
@@ -82,13 +93,20 @@ class Stream:
         self, request: web.Request, beginning: AsyncIterator[Frame], *, is_over: bool = False
     ) -> web.StreamResponse:
         """Write the beginning and then what is owed, until the stream, its job or its client ends; nothing if ``is_over``."""
+        self._request, transport = request, request.transport
         response = web.StreamResponse(headers=_HEADERS)
+        response.force_close()
         async with asyncio.timeout(self._limits.write_seconds):
             await response.prepare(request)
-        with suppress(ConnectionError, TimeoutError):
-            await self._write_beginning(response, beginning)
-            if not is_over:
-                await self._write_owed(response)
+        try:
+            with suppress(ConnectionError):
+                await self._write_beginning(response, beginning)
+                if not is_over:
+                    await self._write_owed(response)
+        finally:
+            if transport is not None:
+                # A closed transport still waits for its buffer to drain, for ever if the client does not read.
+                asyncio.get_running_loop().call_later(self._limits.close_seconds, transport.abort)
         return response
 
     async def _write_beginning(self, response: web.StreamResponse, beginning: AsyncIterator[Frame]) -> None:
@@ -106,8 +124,12 @@ class Stream:
 
     async def _write(self, response: web.StreamResponse, frame: Frame) -> None:
         head = f"id: {frame.event_id}\n".encode() if frame.event_id else b""
-        async with asyncio.timeout(self._limits.write_seconds):
-            await response.write(head + b"data: " + frame.content + b"\n\n")
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await response.write(head + b"data: " + frame.content + b"\n\n")
+        except TimeoutError:
+            self.close(CloseCode.SLOW)
+            raise ConnectionResetError("The client does not read") from None
         self._metrics.count_sent(frame.type)
 
     def _concerns(self, frame: Frame) -> bool:

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from service import keys
-from service.routes import demo, events, health, jobs, page, profile_photo, uploads, users
+from service.routes import demo, docs, events, health, jobs, page, profile_photo, uploads, users, webhooks
 from service.settings import Settings
 
 
 def add_routes(app: web.Application, settings: Settings) -> None:
     """Add all routes. Those not listed as public or uncounted need a token."""
     # Load balancers and browsers ask for these as often as they must.
-    uncounted = _resources(app.add_routes([*health.ROUTES, *page.ROUTES]))
+    uncounted = _resources(app.add_routes([*health.ROUTES, *docs.ROUTES, *page.ROUTES]))
     public: list[web.AbstractRouteDef] = [
         *profile_photo.PUBLIC_ROUTES,
         # The socket signs its callers in itself: page scripts could not see a refused upgrade.
@@ -24,8 +24,9 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         public += demo.ROUTES
     app[keys.UNCOUNTED_RESOURCES] = uncounted
     app[keys.PUBLIC_RESOURCES] = uncounted | _resources(app.add_routes(public))
-    app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes([*profile_photo.SUBMIT_ROUTES, *jobs.SUBMIT_ROUTES]))
-    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES])
+    submits = [*profile_photo.SUBMIT_ROUTES, *jobs.SUBMIT_ROUTES, *webhooks.SUBMIT_ROUTES]
+    app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes(submits))
+    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES, *webhooks.ROUTES])
 
 
 def _resources(routes: Iterable[web.AbstractRoute]) -> frozenset[web.AbstractResource]:

@@ -30,9 +30,11 @@ async def events(request: web.Request) -> web.StreamResponse:
     hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
     try:
         if CONTENT_TYPE not in request.headers.get(hdrs.ACCEPT, ""):
-            return web.json_response(body=await poll(hub, caller.user_id, after, wanted.wait))
+            body = await poll(hub, caller.user_id, after, wanted.wait, is_gone=lambda: request.transport is None)
+            return web.json_response(body=body)
         stream = Stream(hub, caller)
         with hub.holding(stream), hub.joined(stream, caller.user_id):
+            _check_open(stream)
             await hub.listening(caller.user_id)
             return await stream.run(request, _beginning(request, after))
     except Disconnect as error:
@@ -48,11 +50,18 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     stream = Stream(hub, caller, job.job_id)
     try:
         with hub.holding(stream), hub.joined(stream, caller.user_id):
+            _check_open(stream)
             await hub.listening(caller.user_id)
             job = await find(request)  # once more: from now on nothing is missed
             return await stream.run(request, _beginning_of(request, job), is_over=job.terminal)
     except Disconnect as error:
         raise TooManyRequests(_RETRY_AFTER_SECONDS) from error
+
+
+def _check_open(stream: Stream) -> None:
+    """Refuse, while that can still be said by a status. Raises CloudUnavailable."""
+    if stream.is_closed:
+        raise CloudUnavailable
 
 
 async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[Frame]:

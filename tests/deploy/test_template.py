@@ -36,7 +36,7 @@ def test_what_holds_data_outlives_its_stack() -> None:
     """Deleting or replacing the stack deletes no table, bucket, queue, secret or pool."""
     holding = {name: one for name, one in read_resources().items() if one["Type"] in RETAINED}
 
-    assert len(holding) == 6 + 2 + 6 + 1 + 1
+    assert len(holding) == 8 + 2 + 6 + 1 + 1
     for name, resource in holding.items():
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import socket
@@ -18,10 +19,11 @@ from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from jobs import clock
 from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, JobNotFound, Unauthorized
 from jobs.event_log import Cursor, EventLog
-from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Stage
+from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Notice, Stage
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Charge, Job, Status
 from websocket.endpoint import SocketEndpoint
@@ -34,6 +36,7 @@ from websocket.session import Desk
 ORIGIN = "https://darkroom.example"
 WAIT_SECONDS = 5
 Message = dict[str, Any]
+_TAILS = itertools.count(1)
 
 StartServer = Callable[[web.Application], Awaitable[TestServer]]
 
@@ -74,20 +77,94 @@ async def empty_snapshot(_: UserId) -> Snapshot:
     return Snapshot(position=EventId("0"), jobs=[], has_more=False, quota={})
 
 
-class EmptyLog:
-    """A log of a user to whom nothing has happened."""
+def happened(seconds_ago: float = 0, *, user: str = "alice", job_id: str = "job_1", version: int = 2) -> JobEvent:
+    """Return an event whose id was made so long ago."""
+    then = clock.now_milliseconds() - round(seconds_ago * 1000)
+    after = job(user, job_id=job_id, version=version, status=Status.COMPLETED)
+    return JobEvent(event_id=EventId(f"{then:012x}{next(_TAILS):016x}"), type=EventType.COMPLETED, at=then, job=after)
+
+
+class Log:
+    """A log in memory, for what the emulator's cannot be told to do.
+
+    What a reader is given is what was written when it began; it gets it when ``go`` is set. ``is_readable`` False fails it.
+    """
+
+    def __init__(self, *events: JobEvent) -> None:
+        self.events = list(events)
+        self.is_readable = True
+        self.reads = 0
+        self.is_read = asyncio.Condition()
+        self.reached = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    def write(self, *events: JobEvent) -> None:
+        """Commit events."""
+        self.events += events
 
     async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[JobEvent]:
-        """Read nothing."""
-        events: tuple[JobEvent, ...] = ()
-        for event in events:
+        """Read as the real one does."""
+        found = [
+            event for event in self.events if event.job.user_id == user_id and event.event_id >= cursor.overlap_start
+        ]
+        self.reached.set()
+        await self.go.wait()
+        async with self.is_read:
+            self.reads += 1
+            self.is_read.notify_all()
+        if not self.is_readable:
+            raise CloudUnavailable
+        for event in sorted(found, key=lambda event: event.event_id):
             yield event
+
+    async def read_again(self, times: int = 1) -> None:
+        """Wait until it has been read so many times more."""
+        wanted = self.reads + times
+        async with asyncio.timeout(WAIT_SECONDS), self.is_read:
+            await self.is_read.wait_for(lambda: self.reads >= wanted)
+
+
+class GappyBus(InProcessBus):
+    """A bus that can be cut, as one between tasks can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_whole = True
+        self._heals: list[Callable[[UserId], None]] = []
+
+    def on_gap(self, heal: Callable[[UserId], None]) -> None:
+        """Remember whom to tell of a gap."""
+        self._heals.append(heal)
+
+    def publish(self, notice: Notice) -> None:
+        """Lose it while the bus is cut."""
+        if self.is_whole:
+            super().publish(notice)
+
+    def publish_here(self, notice: Notice) -> None:
+        """Hand it over as the work of this very task, which no cut concerns."""
+        super().publish(notice)
+
+    def note_gap(self, *users: str) -> None:
+        """Say that notices for these users may have been missed."""
+        for heal in self._heals:
+            for user in users:
+                heal(UserId(user))
+
+    def mend(self, *users: str) -> None:
+        """End the cut."""
+        self.is_whole = True
+        self.note_gap(*users)
 
 
 async def cancel(user_id: UserId, job_id: JobId) -> dict[str, JSON]:
-    """Cancel every job but one that is nobody's."""
-    if job_id == "job_none":
-        raise JobNotFound
+    """Cancel every job but those whose names tell otherwise."""
+    refusals = {"job_none": JobNotFound, "job_of_bob": Forbidden, "job_far_away": CloudUnavailable}
+    if job_id in refusals:
+        raise refusals[job_id]
+    if job_id == "job_hung":
+        await asyncio.Event().wait()
     return {"jobId": job_id, "outcome": "before_start", "givenBack": True, "for": user_id}
 
 
@@ -127,6 +204,12 @@ class Push:
         """Open a socket, with the token in the header unless it is None."""
         headers = options.pop("headers", {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         return Client(await self.session.ws_connect(self.server.make_url("/ws"), headers=headers, **options))
+
+    async def connect_since(self, cursor: object, token: str = "alice") -> Client:
+        """Open a socket that says where it left off, and read its welcome."""
+        client = await self.connect(token, params={"since": str(cursor)})
+        await client.read_types("welcome")
+        return client
 
     async def connect_live(self, token: str = "alice", **options: Any) -> Client:
         """Open a socket and read its welcome and snapshot."""
@@ -179,6 +262,17 @@ class Client:
         assert list(expected) == [message["type"] for message in found]
         return found
 
+    async def read_versions(self, count: int, job_id: str = "job_1") -> list[int]:
+        """Read so many events of a job; return their versions."""
+        found = [await self.read() for _ in range(count)]
+        assert {job_id} == {message["job"]["jobId"] for message in found}
+        return [message["job"]["version"] for message in found]
+
+    async def assert_silent(self) -> None:
+        """Show that nothing more was said: the answer to a ping comes first."""
+        await self.send({"type": "ping"})
+        await self.read_types("ping")
+
     async def send(self, message: Message) -> None:
         """Send one message."""
         await self.socket.send_str(json.dumps(message))
@@ -212,13 +306,13 @@ class Theatre:
         read_snapshot: Callable[[UserId], Awaitable[Snapshot]] = empty_snapshot,
         conditions: Conditions | None = None,
         bus: InProcessBus | None = None,
-        log: object | None = None,
+        log: Log | None = None,
         **limits: float,
     ) -> Push:
         """Start a push floor with some limits changed."""
         bus, registry, conditions = bus or InProcessBus(), CollectorRegistry(), conditions or Conditions()
         settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3, reconnect_spread_seconds=0.1), **limits)  # type: ignore[arg-type]
-        recovery = Recovery(cast(EventLog, log or EmptyLog()), view, read_snapshot, settings)
+        recovery = Recovery(cast(EventLog, log or Log()), view, read_snapshot, settings)
         hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions)
         await hub.start()
         self.hubs.append(hub)

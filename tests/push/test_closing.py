@@ -78,6 +78,35 @@ async def test_a_socket_that_comes_during_the_close_is_sent_away(theatre: Theatr
     assert await client.read_end() == ([], 1012)
 
 
+async def test_clients_that_have_gone_elsewhere_do_not_hold_up_the_close(theatre: Theatre) -> None:
+    """Make before break: asked to reconnect, a client opens another socket and leaves this one, and is told all until then."""
+    push = await theatre.start(reconnect_spread_seconds=30)
+    client = await push.connect_live()
+    closing = asyncio.create_task(push.hub.close())
+    (asked,) = await client.read_types("reconnect")
+    push.bus.publish(completed())
+    await client.read_types("job.completed")
+    await client.socket.close()
+    async with asyncio.timeout(5):
+        await closing
+
+    assert 0 <= asked["data"]["afterMs"] <= 30_000
+    assert push.count("ws_closed_total", code="1000") == 1
+
+
+async def test_clients_are_asked_to_come_back_one_after_the_other(theatre: Theatre) -> None:
+    """Ten thousand at once would be an outage of its own."""
+    push = await theatre.start(reconnect_spread_seconds=1)
+    clients = [await push.connect_live() for _ in range(8)]
+    closing = asyncio.create_task(push.hub.close())
+    asked = [(await client.read_types("reconnect"))[0]["data"]["afterMs"] for client in clients]
+    for client in clients:
+        await client.socket.close()
+    await closing
+
+    assert len(set(asked)) > 1
+
+
 async def test_closing_twice_is_closing_once(theatre: Theatre) -> None:
     """The second call finds nothing to do."""
     push = await theatre.start()

@@ -18,7 +18,8 @@ from jobs.conditions import Conditions, Degradation
 from jobs.ids import EventId, UserId
 from service.readiness import report_gate
 from tests.consumers.gate.scene import MovedTime
-from tests.push.stage import Client, Message, Push, Theatre
+from tests.push.stage import Client, Message, Push, Theatre, completed
+from websocket import messages
 from websocket.connection import Connection
 from websocket.messages import Snapshot
 
@@ -248,6 +249,26 @@ async def test_a_client_that_does_not_read_is_owed_the_newest_only(push: Push, t
     assert [1, 1] == [len(frames) for frames in owed]
     assert owed[0][0] is owed[1][0]
     assert b"closed_until" in owed[0][0].content
+
+
+async def test_a_client_whose_outbox_is_full_is_owed_the_newest_all_the_same(
+    theatre: Theatre, conditions: Conditions, time: MovedTime
+) -> None:
+    """Nothing else would ever say that all is well again; what does not fit is the next event."""
+    push = await theatre.start(conditions=conditions, outbox_frames=2)
+    alice = _unstarted_connection(push)
+    with push.hub.joined(alice, UserId("alice")):
+        for number in (1, 2):
+            alice.put(messages.job_event(completed(number=number), {}))
+        push.conditions.report(PART, busy())
+        await time.move(1)
+        push.conditions.report(PART, None)
+        await time.move(RECOVERY_SECONDS)
+        owed = [frame.type for frame in alice._outbox._frames.values()]
+        newest = list(alice._outbox._frames.values())[-1]
+
+    assert owed == ["job.completed", "job.completed", "system.degraded"]
+    assert b'"parts":[]' in newest.content
 
 
 async def test_a_bad_watcher_hurts_nobody(conditions: Conditions, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from tests.push.stage import Theatre
@@ -18,6 +19,32 @@ async def test_a_frame_too_large_is_closed_with_1009(theatre: Theatre) -> None:
     await push.all_gone()
 
     assert push.count("ws_closed_total", code="1009") == 1
+
+
+async def test_bytes_that_are_no_text_are_closed_with_1007(theatre: Theatre) -> None:
+    """A text frame must be UTF-8; the code is the web's own."""
+    push = await theatre.start()
+    client = await push.connect_live()
+    writer = client.socket._writer
+    await writer.send_frame(b'{"type":"ping\xff"}', aiohttp.WSMsgType.TEXT)
+
+    assert await client.read_end() == ([], 1007)
+
+    await push.all_gone()
+
+    assert push.count("ws_closed_total", code="1007") == 1
+
+
+async def test_a_frame_that_begins_to_be_too_large_is_closed_with_1009(theatre: Theatre) -> None:
+    """In pieces as in one."""
+    push = await theatre.start(inbound_bytes=1024)
+    client = await push.connect_live()
+    transport = client.socket._writer.transport
+    masked = b"\x00\x00\x00\x00"
+    transport.write(b"\x01\xfe\x03\xe8" + masked + b"x" * 1000)
+    transport.write(b"\x00\xfe\x03\xe8" + masked + b"x" * 1000)
+
+    assert await client.read_end() == ([], 1009)
 
 
 async def test_a_binary_frame_is_not_understood(theatre: Theatre) -> None:
@@ -41,6 +68,12 @@ async def test_a_binary_frame_is_not_understood(theatre: Theatre) -> None:
         '{"type":"ping","more":1}',
         '{"type":"hello"}',
         '{"type":"hello","token":"alice"}',
+        '{"type":"resume"}',
+        '{"type":"resume","since":1}',
+        '{"type":"auth"}',
+        '{"type":"cancel"}',
+        '{"type":"cancel","jobId":""}',
+        '{"type":"cancel","jobId":"job_1","ref":{}}',
         "[" * 5000,
     ],
 )

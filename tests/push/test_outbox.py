@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from jobs.ids import JobId
 from websocket.messages import Frame
 from websocket.outbox import Outbox
 
 
 def _frame(text: str) -> Frame:
     return Frame(type="test", content=text.encode())
+
+
+def _progress(text: str) -> Frame:
+    return Frame(type="job.progress", content=text.encode(), job_id=JobId("job_2"))
 
 
 def _outbox(*, max_frames: int = 10, max_bytes: int = 100) -> Outbox:
@@ -83,9 +90,46 @@ async def test_progress_without_room_is_dropped() -> None:
     """It closes nobody: the next one says as much."""
     outbox = _outbox(max_frames=1)
     outbox.put(_frame("completed"))
-    outbox.put_newest("job_2", _frame("10 %"))
+    outbox.put_newest("job_2", _progress("10 %"))
 
     assert await _contents(outbox) == ["completed"]
+
+
+async def test_a_replacement_needs_no_room() -> None:
+    """Larger than what it replaces, in an outbox that is full: dropping both would leave the client with neither."""
+    outbox = _outbox(max_bytes=10)
+    outbox.put_newest("job_2", _progress("10 %"))
+    outbox.put(_frame("123456"))
+    outbox.put_newest("job_2", _progress("100 %"))
+
+    assert not outbox.put(_frame(""))
+    assert await _contents(outbox) == ["123456", "100 %"]
+
+
+async def test_what_is_not_about_a_job_needs_no_room() -> None:
+    """How the service is, that a token expires, that a client must go elsewhere: nobody would say it again."""
+    outbox = _outbox(max_frames=1)
+    outbox.put(_frame("completed"))
+    outbox.put_newest("system.degraded", _frame("degraded"))
+    outbox.put_newest("system.degraded", _frame("well again"))
+    outbox.put_newest("reconnect", _frame("reconnect"))
+
+    assert not outbox.put(_frame("one more"))
+    assert await _contents(outbox) == ["completed", "well again", "reconnect"]
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+async def test_an_interrupted_writer_leaves_the_rest_to_the_next(is_waiting: bool) -> None:
+    """Whether it waits or is about to; what comes meanwhile gathers."""
+    outbox = _outbox()
+    writer = asyncio.create_task(outbox.take())
+    if is_waiting:
+        await asyncio.sleep(0)
+    outbox.interrupt()
+    outbox.put(_frame("a"))
+
+    assert await writer is None
+    assert await outbox.take() == _frame("a")
 
 
 async def test_a_waiting_writer_is_woken() -> None:

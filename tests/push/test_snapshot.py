@@ -125,3 +125,60 @@ async def test_an_index_that_lags_behind_the_table_does_not_hide_an_end(
     snapshot = await reader(table, log, views).read(user)
 
     assert [(job["status"], job["version"]) for job in snapshot.jobs] == [("queued", 2)]
+
+
+async def test_a_job_that_the_index_does_not_have_yet_is_in_the_snapshot(
+    clients: Clients, tables: Tables, log: EventLog, views: JobViews, bus: InProcessBus, user: UserId
+) -> None:
+    """Interleaving: a job begins and ends, all told to nobody, a client comes, the index has not caught up."""
+
+    class EmptyIndex(JobTable):
+        """Reads no pages yet."""
+
+        async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
+            return JobPage(jobs=(), cursor=None)
+
+    table = EmptyIndex(clients.dynamodb, tables, bus)
+    earlier, job = [await submit(table, user, age_seconds=age_seconds) for age_seconds in (2, 1)]
+    canceled = await table.apply(job, moves.canceled_if(lambda _: False, clock.now_milliseconds()))
+
+    snapshot = await reader(table, log, views).read(user)
+
+    assert [(job.job_id, "canceled"), (earlier.job_id, "queued")] == [
+        (shown["jobId"], shown["status"]) for shown in snapshot.jobs
+    ]
+    assert [canceled.version, 2] == [shown["version"] for shown in snapshot.jobs]
+
+
+async def test_a_deleted_job_that_the_index_still_has_is_not_in_the_snapshot(
+    clients: Clients, tables: Tables, log: EventLog, views: JobViews, bus: InProcessBus, user: UserId
+) -> None:
+    """Interleaving: a job is deleted, which is told, a client comes, the index has not caught up."""
+
+    class LaggingIndex(JobTable):
+        """Reads a page with the job that was deleted."""
+
+        deleted: tuple[Job, ...] = ()
+
+        async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
+            return JobPage(jobs=self.deleted, cursor=None)
+
+    table = LaggingIndex(clients.dynamodb, tables, bus)
+    job = await submit(table, user)
+    job = await table.apply(job, moves.canceled_if(lambda _: False, clock.now_milliseconds()))
+    await table.delete(job)
+    table.deleted = (job,)
+
+    assert (await reader(table, log, views).read(user)).jobs == []
+
+
+async def test_jobs_older_than_the_page_stay_off_it(
+    table: JobTable, log: EventLog, views: JobViews, user: UserId
+) -> None:
+    """Although their events are of the last seconds."""
+    old, *newest = [await submit(table, user, age_seconds=age_seconds) for age_seconds in (9, 5, 1)]
+    await table.apply(old, moves.canceled_if(lambda _: False, clock.now_milliseconds()))
+
+    snapshot = await reader(table, log, views, jobs=2).read(user)
+
+    assert [job.job_id for job in reversed(newest)] == [shown["jobId"] for shown in snapshot.jobs]

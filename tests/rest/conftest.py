@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry
 
+from consumers.addresses import Addresses
 from jobs.admission import Admission
 from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.conditions import Conditions
@@ -27,6 +28,7 @@ from jobs.job_table import JobTable
 from jobs.submission import Submission
 from jobs.user_table import UserTable
 from jobs.views import JobViews
+from jobs.webhook_desk import WebhookDesk
 from jobs.work_queue import WorkQueue
 from service.demo_sign_in import DemoSignIn
 from service.readiness import Readiness
@@ -34,6 +36,7 @@ from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier
 from service.web_app import RUNNER_OPTIONS, create_app
+from service.webhooks import webhook_ground
 from tests.conftest import PAGE_ORIGIN
 from tests.rest import issuer as issuers
 from tests.rest.api import Api
@@ -118,6 +121,7 @@ class _Parts:
         views, log, limits = JobViews(files, bus), EventLog(clients.dynamodb, settings.job_events_table), SocketLimits()
         snapshots = SnapshotReader(jobs, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
         recovery = Recovery(log, views.view, snapshots.read, limits)
+        webhooks, addresses = webhook_ground(clients, settings), Addresses(allow_private=settings.webhook_allow_private)
         return Services(
             jobs=jobs,
             users=UserTable(clients.dynamodb, settings.users_table),
@@ -131,6 +135,7 @@ class _Parts:
             conditions=Conditions(),
             registry=CollectorRegistry(),
             hub=Hub(bus, recovery, limits=limits, registry=CollectorRegistry()),
+            webhooks=WebhookDesk(webhooks.table, webhooks.deliveries, webhooks.queue, addresses.check),
             socket_endpoint=_socket,
             demo_sign_in=demo_sign_in,
         )

@@ -1,0 +1,123 @@
+"""One frame of everything that the server can write, each made by the function that makes it in the service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from jobs import clock, views
+from jobs.conditions import Degradation
+from jobs.control import Canceled, CancelOutcome
+from jobs.events import EventType, JobEvent, JobProgress, Stage
+from jobs.ids import EventIds, UserId, new_job_id
+from jobs.model import JSON, Caller, Charge, Failure, Job, ModelUse, Output, Quota, Status
+from jobs.queue_place import Place, QueuePlace
+from websocket import messages
+from websocket.messages import Frame, Snapshot
+
+EVENT_IDS: Final = EventIds()
+NOW: Final = clock.now_milliseconds()
+CALLER: Final = Caller(user_id=UserId("alice"), expires_at=NOW // 1000 + 3600)
+QUOTA: Final = views.quota_view(Quota(daily_limit=10, used=3, resets_at=clock.next_utc_midnight(NOW)))
+QUEUED: Final = Job(
+    job_id=new_job_id(),
+    user_id=CALLER.user_id,
+    pipeline="profile-photo",
+    status=Status.QUEUED,
+    version=2,
+    created_at=NOW,
+    updated_at=NOW,
+    charge=Charge.CHARGED,
+    quota_day=clock.utc_day(NOW),
+    style="formal_interview",
+    prompt="안녕 & <b>",
+    input_url="s3://uploads/uploads/alice/1.png",
+)
+RUNNING: Final = replace(QUEUED, status=Status.PROCESSING, version=3, attempt=1, started_at=NOW)
+COMPLETED: Final = replace(
+    RUNNING,
+    status=Status.COMPLETED,
+    version=6,
+    attempt=2,
+    use=ModelUse(calls=2, pictures=1, tokens={"prompt": 268, "output": 1120, "thoughts": 0}),
+    processing_milliseconds=2143,
+    output=Output(
+        url=f"s3://results/generated/alice/{QUEUED.job_id}.png",
+        model_name="a-model",
+        generation_milliseconds=2011,
+        facts={"contentType": "image/png", "width": 512, "height": 512, "bytes": 400_123},
+    ),
+)
+FAILED: Final = replace(
+    RUNNING,
+    job_id=new_job_id(),
+    status=Status.FAILED,
+    version=4,
+    retry_of=QUEUED.job_id,
+    failure=Failure(code="content_rejected", message="Gemini will not work on this content.", retryable=False),
+)
+CANCELED: Final = replace(QUEUED, job_id=new_job_id(), status=Status.CANCELED, version=3, charge=Charge.RETURNED)
+CHANGES: Final = (
+    (EventType.QUEUED, QUEUED),
+    (EventType.PROCESSING, RUNNING),
+    (EventType.RETRYING, replace(QUEUED, version=4, attempt=1)),
+    (EventType.PROCESSING, replace(RUNNING, version=5, attempt=2)),
+    (EventType.COMPLETED, COMPLETED),
+    (EventType.FAILED, FAILED),
+    (EventType.CANCELED, CANCELED),
+    (EventType.DELETED, replace(COMPLETED, version=7)),
+)
+"""What happens to some jobs, every type of event among it."""
+BUSY: Final = Degradation(part="gemini", condition="throttled", reason="It is busy.", retry_after_seconds=12)
+AWAY: Final = Degradation(part="bus", condition="away", reason="Nobody hears it.")
+
+
+def event(event_type: EventType, job: Job) -> JobEvent:
+    """Tell of a change that has just been made."""
+    return JobEvent(event_id=EVENT_IDS.next(), type=event_type, at=NOW, job=job)
+
+
+def progress(job: Job) -> JobProgress:
+    """Tell how far a job is."""
+    return JobProgress(job=job, at=NOW, stage=Stage.GENERATING, fraction=1 / 3, message="Generating")
+
+
+def place(ahead: int, eta_seconds: int | None) -> QueuePlace:
+    """Tell where the queued job stands."""
+    standing = Place(ahead=ahead, eta_seconds=eta_seconds)
+    return QueuePlace(job_id=QUEUED.job_id, user_id=QUEUED.user_id, version=QUEUED.version, place=standing, at=NOW)
+
+
+def cancel_result(outcome: CancelOutcome = CancelOutcome.BEFORE_START) -> dict[str, JSON]:
+    """Tell what a cancel came to."""
+    return views.cancel_view(Canceled(CANCELED, outcome))
+
+
+def samples(view: dict[str, JSON]) -> dict[Callable[..., Frame], Iterable[Frame]]:
+    """Make every frame; ``view`` is how a job looks whose view must be signed."""
+    newest = EVENT_IDS.next()
+    whole = Snapshot(position=newest, jobs=[view], has_more=True, quota=QUOTA)
+    return {
+        messages.welcome: [messages.welcome(name, CALLER, ping_seconds=25) for name in ("con_1", None)],
+        messages.snapshot: [
+            messages.snapshot(state) for state in (whole, replace(whole, position=None, jobs=[], quota={}))
+        ],
+        messages.job_event: [
+            *(messages.job_event(event(kind, job), view) for kind, job in CHANGES),
+            messages.job_event(event(EventType.QUEUED, QUEUED), view, is_next=False),
+        ],
+        messages.job_progress: [messages.job_progress(progress(RUNNING))],
+        messages.job_place: [messages.job_place(place(ahead, eta)) for ahead, eta in ((0, None), (1200, 60))],
+        messages.ping: [messages.ping(newest), messages.ping(None)],
+        messages.system_degraded: [messages.system_degraded(parts) for parts in ([BUSY, AWAY], [])],
+        messages.resync: [messages.resync("Too much has happened since")],
+        messages.auth_expiring: [messages.auth_expiring(CALLER)],
+        messages.auth_ok: [messages.auth_ok(CALLER)],
+        messages.cancel_ok: [
+            messages.cancel_ok(ref, cancel_result(outcome))
+            for ref, outcome in zip(("a", 1, None, ""), CancelOutcome, strict=True)
+        ],
+        messages.reconnect: [messages.reconnect(0), messages.reconnect(2999)],
+        messages.error: [messages.error("job_not_found", "Job not found", ref) for ref in (None, "auth", 7)],
+    }
