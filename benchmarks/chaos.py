@@ -14,7 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,10 @@ import aiohttp
 import uvloop
 
 from benchmarks.stage import ROOT
+from jobs.control import CancelOutcome
 from jobs.ids import JobId, UserId
 from jobs.model import Status
-from tests.chaos.audit import Audit, audit
+from tests.chaos.audit import END_EVENTS, Audit, audit
 from tests.chaos.stage import Service, Stage, chaos_stage
 from tests.faults.messages import Request
 from tests.person import Person
@@ -35,6 +37,9 @@ GEMINI_SECONDS: Final = 2.0
 GEMINI_ERRORS: Final = 0.05
 REFUSED_SHARE: Final = 0.02
 DUPLICATED_SHARE: Final = 0.1
+CANCELED_SHARE: Final = 0.05
+CANCEL_WITHIN_SECONDS: Final = 10.0
+DELETED_SHARE: Final = 0.02
 CUT_SECONDS: Final = 10.0
 THROTTLE_SECONDS: Final = 3.0
 RETRY_AFTER_SECONDS: Final = 2
@@ -64,10 +69,12 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a run came to."""
+    """What a run came to. ``cancels`` is what the last answer to each cancel said, ``deleted`` whose deletion was answered."""
 
     accepted: frozenset[JobId]
     refused: frozenset[JobId]
+    cancels: Mapping[JobId, CancelOutcome]
+    deleted: frozenset[JobId]
     books: Audit
     gemini: dict[str, Any]
     recoveries: tuple[Recovery, ...]
@@ -79,15 +86,27 @@ class Report:
         """What must not have happened, and how often it did."""
         books = self.books
         return {
-            "lost": len(books.lost(self.accepted)),
+            "lost": len(self.lost),
             "made twice for one key": len(self._strays()),
             "said to be refused and was not": len(books.wrongly_refused(self.refused)),
+            "said to be canceled and was not": len(self._canceled_in_vain()),
+            "said to be deleted and was not": len(self.deleted & books.jobs.keys()),
             "run twice to completion": len(books.completed_twice),
             "wrong charges": len(books.wrong_charges + books.wrong_totals),
             "events missing from the log": len(books.missing_events),
             "wrong events": len(books.wrong_events),
             "results missing": len(books.missing_results),
         }
+
+    @property
+    def lost(self) -> set[JobId]:
+        """Find the jobs that were promised and have no end, or are gone though nobody deleted them."""
+        return self.books.lost(self.accepted) | (self.books.deleted.keys() - self.deleted)
+
+    def _canceled_in_vain(self) -> set[JobId]:
+        known = {**self.books.jobs, **self.books.deleted}
+        promised = {job_id for job_id, outcome in self.cancels.items() if outcome is not CancelOutcome.TOO_LATE}
+        return {job_id for job_id in promised if job_id not in known or known[job_id].status is not Status.CANCELED}
 
     def _strays(self) -> set[JobId]:
         """Find the jobs nobody was promised. One that the queue refused is told by its 500, and frees its key."""
@@ -102,6 +121,10 @@ class Report:
         yield "completed", str(books.completed)
         for code, number in sorted(books.failed_by_code.items()):
             yield f"failed `{code}`", str(number)
+        yield "canceled", str(books.canceled)
+        yield "deleted after their end", str(len(self.deleted))
+        for outcome, number in sorted(Counter(self.cancels.values()).items()):
+            yield f"cancels answered `{outcome}`", str(number)
         for name, number in self.zeros.items():
             yield f"{name} (must be 0)", str(number)
         yield "Gemini calls a job", f"{self.gemini['calls'] / max(1, books.accepted):.2f}"
@@ -123,18 +146,30 @@ class Run:
     stage: Stage
     options: argparse.Namespace
     service: Service
+    wishes_to_cancel: frozenset[int] = frozenset()
+    wishes_to_delete: frozenset[int] = frozenset()
     accepted: set[JobId] = field(default_factory=set)
     refused: set[JobId] = field(default_factory=set)
+    cancels: dict[JobId, CancelOutcome] = field(default_factory=dict)
+    given_back: set[JobId] = field(default_factory=set)
+    deleted: set[JobId] = field(default_factory=set)
     ended: dict[JobId, float] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
     submit_tries: int = 0
+
+    def choose_wishes(self) -> None:
+        """Draw which wishes are given up again: so many, always, in a short run too."""
+        jobs = self.options.jobs
+        canceled, deleted = round(CANCELED_SHARE * jobs), round(DELETED_SHARE * jobs)
+        drawn = random.Random(jobs).sample(range(jobs), canceled + deleted)
+        self.wishes_to_cancel, self.wishes_to_delete = frozenset(drawn[:canceled]), frozenset(drawn[canceled:])
 
     def watch_ends(self) -> None:
         """Note when the service writes the end of a job."""
         self.stage.aws.when(self._note_end)
 
     def _note_end(self, request: Request) -> bool:
-        if request.action == "TransactWriteItems" and (request.says('"job.completed"') or request.says('"job.failed"')):
+        if request.action == "TransactWriteItems" and any(request.says(f'"{event}"') for event in END_EVENTS):
             job = json.loads(request.body)["TransactItems"][0]["Update"]["Key"]["jobId"]["S"]
             self.ended[JobId(job)] = time.monotonic()
         return False  # only a look: the request is for the other rules
@@ -263,6 +298,10 @@ class User:
         self._run.accepted.add(job_id)
         if self._chance.random() < DUPLICATED_SHARE:
             await self._duplicate(job_id)
+        if wish in self._run.wishes_to_cancel:
+            await self._cancel(session, job_id)
+        elif wish in self._run.wishes_to_delete:
+            await self._delete_when_ended(session, job_id)
 
     async def _try(self, session: aiohttp.ClientSession, body: dict[str, str], headers: dict[str, str]) -> JobId | None:
         """Return the job's id, or None when one may send the request once more."""
@@ -277,6 +316,33 @@ class User:
         except (aiohttp.ClientError, TimeoutError):
             pass  # dead, dying, or cut off
         return None
+
+    async def _cancel(self, session: aiohttp.ClientSession, job_id: JobId) -> None:
+        """Cancel the job wherever it is by then. What counts is the answer that arrives, to the first request or a later one."""
+        await asyncio.sleep(self._chance.uniform(0, CANCEL_WITHIN_SECONDS))
+        answer = await self._insist(session, "POST", f"/jobs/{job_id}/cancel")
+        self._run.cancels[job_id] = CancelOutcome(answer["outcome"])
+        if answer["givenBack"]:
+            self._run.given_back.add(job_id)
+
+    async def _delete_when_ended(self, session: aiohttp.ClientSession, job_id: JobId) -> None:
+        with suppress(TimeoutError):  # one that does not end is lost, which the books tell
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while not (await self._insist(session, "GET", f"/jobs/{job_id}"))["terminal"]:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(1)
+                await self._insist(session, "DELETE", f"/jobs/{job_id}")
+                self._run.deleted.add(job_id)
+
+    async def _insist(self, session: aiohttp.ClientSession, method: str, path: str) -> dict[str, Any]:
+        """Ask until there is an answer other than "not now". A job that is not found has been deleted, by a lost answer too."""
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):  # dead, dying, or cut off
+                async with session.request(method, self._run.service.url + path, headers=self._headers) as answer:
+                    if answer.status in (200, 404):
+                        body: dict[str, Any] = await answer.json()
+                        return body
+                    assert answer.status in (429, 503), await answer.text()
+            await asyncio.sleep(self._chance.uniform(0.3, 1))
 
     async def _duplicate(self, job_id: JobId) -> None:
         """Put the job's message into the queue once more, as SQS itself may."""
@@ -309,12 +375,17 @@ async def measure(options: argparse.Namespace, folder: Path) -> Report:
     began = time.monotonic()
     async with chaos_stage(folder, gemini_latency_seconds=GEMINI_SECONDS, gemini_error_rate=GEMINI_ERRORS) as stage:
         run = Run(stage=stage, options=options, service=await stage.start_service(service_settings(options)))
+        run.choose_wishes()
         run.watch_ends()
         users = await run.play()
+        # Nothing may be written any more while the books are read, such as a unit that a worker gives back late.
+        await stage.kill(run.service)
         return Report(
             accepted=frozenset(run.accepted),
             refused=frozenset(run.refused),
-            books=await audit(stage.clients, stage.tables, users),
+            cancels=run.cancels,
+            deleted=frozenset(run.deleted),
+            books=await audit(stage.clients, stage.tables, users, run.given_back),
             gemini=await stage.simulator_stats(),
             recoveries=tuple(run.recoveries()),
             submit_tries=run.submit_tries,
@@ -346,7 +417,7 @@ async def main() -> int:
     if not any(report.zeros.values()):
         shutil.rmtree(folder)
         return 0
-    lost = [f"{job_id} is lost" for job_id in report.books.lost(report.accepted)]
+    lost = [f"{job_id} is lost" for job_id in report.lost]
     print("\n".join(["", *(lost + list(report.books.faults))[:SHOWN_FAULTS], f"The services' logs are in {folder}"]))
     return 1
 

@@ -306,15 +306,15 @@ class Attempt:
     async def _defer(self, job: Job, error: NotNow) -> None:
         """Put the job off as a delayed copy of its message: it is not its doing, so it costs no receive."""
         now = clock.now_milliseconds()
-        if now - (job.deferred_since or now) > _MAX_DEFERRED_SECONDS * 1000:
+        waited_seconds = (now - (job.deferred_since or now)) / 1000
+        if waited_seconds > _MAX_DEFERRED_SECONDS:
             await self._fail(job, Failure.of(error, retryable=True), error)
             self._acknowledge()
             return
-        await self._send_again(job, round(error.retry_after_seconds), moves.put_off(self._owner, now))
+        delay_seconds = error.delay_seconds(waited_seconds)
+        await self._send_again(job, round(delay_seconds), moves.put_off(self._owner, now))
         self._count(job, "deferred")
-        logger.warning(
-            "A job was put off", extra=self._log_extra("job_deferred") | {"seconds": error.retry_after_seconds}
-        )
+        logger.warning("A job was put off", extra=self._log_extra("job_deferred") | {"seconds": delay_seconds})
 
     async def _hand_back(self, job: Job) -> None:
         """Put the job back into the queue as if it had never been received: a deployment is no failed try."""

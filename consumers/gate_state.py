@@ -14,13 +14,23 @@ from jobs.errors import TransientError
 
 
 class NotNow(TransientError):
-    """The image service cannot take this call soon. The job has done nothing wrong."""
+    """The image service cannot take this call soon. The job has done nothing wrong.
+
+    Where nobody knows how long it lasts, each wait is as long as all before it, up to ``at_most_seconds``.
+    """
 
     code = "provider_failure"
     retry_after_seconds: float
 
-    def __init__(self, retry_after_seconds: float, reason: str) -> None:
+    def __init__(self, retry_after_seconds: float, reason: str, *, at_most_seconds: float | None = None) -> None:
         super().__init__(reason, retry_after_seconds=retry_after_seconds)
+        self._at_most_seconds = at_most_seconds
+
+    def delay_seconds(self, waited_seconds: float) -> float:
+        """Return how long to wait now, having waited for so long already."""
+        if self._at_most_seconds is None:
+            return self.retry_after_seconds
+        return min(max(self.retry_after_seconds, waited_seconds), self._at_most_seconds)
 
 
 class Condition(StrEnum):

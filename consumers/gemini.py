@@ -46,8 +46,8 @@ from jobs.secret import Key
 logger = logging.getLogger(__name__)
 
 MIN_TIMEOUT_SECONDS: Final = 10
-LONELY_SECONDS: Final = 60
-"""So long a job is put off that failed while no other job was answered: nobody can tell it from an outage."""
+LONELY_SECONDS: Final = (5, 900)
+"""So long a job is put off, first and at most, that failed while no other was answered: nobody can tell it from an outage."""
 T = TypeVar("T")
 
 
@@ -255,7 +255,8 @@ def _blame_an_outage(gate: Gate, error: CallFailed, began: float) -> None:
     if state.breaker is not BreakerState.CLOSED:
         raise NotNow(state.retry_after_seconds or 1, state.reason) from error
     if not gate.has_answered_since(began):
-        raise NotNow(LONELY_SECONDS, error.message) from error
+        first, most = LONELY_SECONDS
+        raise NotNow(first, error.message, at_most_seconds=most) from error
 
 
 @asynccontextmanager

@@ -104,6 +104,11 @@ class EventLog:
         }
 
 
+def is_moment(event_id: EventId) -> bool:
+    """Tell whether this is no event's id, but that of ``Cursor.at``."""
+    return event_id.endswith("0" * 16)
+
+
 def _overlap_start(event_id: EventId) -> EventId:
     start = max(0, int(event_id[:12], 16) - OVERLAP_SECONDS * 1000)
     return EventId(f"{start:012x}")

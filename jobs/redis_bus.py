@@ -74,6 +74,7 @@ class RedisBus:
         self._watches: dict[UserId, _Watch] = {}
         self._unheard: set[UserId] = set()
         self._heals: list[Callable[[UserId], None]] = []
+        self._note_dropped: Callable[[JobEvent], None] = _ignore
         self._unsent: asyncio.Queue[Notice] = asyncio.Queue(UNSENT_NOTICES)
         self._missed: dict[UserId, None] = {}
         self._lines: Lines | None = None
@@ -136,6 +137,10 @@ class RedisBus:
     def on_gap(self, heal: Callable[[UserId], None]) -> None:
         """Call ``heal`` whenever notices for a user who is watched may have been missed until just now."""
         self._heals.append(heal)
+
+    def on_dropped(self, note: Callable[[JobEvent], None]) -> None:
+        """Call ``note``, which must not raise, with each event that could not be sent to the other tasks."""
+        self._note_dropped = note
 
     def publish(self, notice: Notice) -> None:
         """Hand the notice to every watcher of the job's owner, and soon to those of other tasks."""
@@ -334,7 +339,10 @@ class RedisBus:
 
     def _drop(self, batch: Sequence[Notice]) -> None:
         self._metrics.dropped.inc(len(batch))
-        self._missed.update((notice.job.user_id, None) for notice in batch if isinstance(notice, JobEvent))
+        for notice in batch:
+            if isinstance(notice, JobEvent):
+                self._missed[notice.job.user_id] = None
+                self._note_dropped(notice)
         while len(self._missed) > UNSENT_WORDS:
             # The oldest has waited longest: whoever listened has been cut off since, too, and reads the log anyway.
             del self._missed[next(iter(self._missed))]
@@ -349,6 +357,10 @@ class RedisBus:
         if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
             logger.critical("The event bus died", exc_info=error, extra={"action": "bus_died"})
             self.failed.set_result(None)
+
+
+def _ignore(event: JobEvent) -> None:
+    """Take no note of it."""
 
 
 def _reasons(errors: BaseExceptionGroup[Exception]) -> list[str]:

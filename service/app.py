@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
@@ -40,6 +40,7 @@ from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
 from jobs.model import JSON
 from jobs.queue_place import QueueWatch
+from jobs.retelling import Retelling
 from jobs.secret import FixedKey, Key, SecretKey
 from jobs.spend_table import SpendTable
 from jobs.submission import Submission
@@ -61,6 +62,9 @@ from websocket.limits import SocketLimits
 from websocket.recovery import Recovery
 from websocket.session import Desk
 from websocket.snapshot import SnapshotReader
+
+if TYPE_CHECKING:
+    from jobs.redis_bus import RedisBus
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +93,7 @@ class House:
     queue_watch: QueueWatch
     readiness: Readiness
     registry: CollectorRegistry
-    bus_failed: asyncio.Future[None]
+    guards: tuple[asyncio.Future[None], ...]
 
 
 async def serve(
@@ -123,7 +127,7 @@ async def serve(
 async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
     stopping = asyncio.create_task(stop.wait(), name="wait for stop")
     parts = (house.pool, house.webhooks, house.hub, house.admission, house.sweeper, house.queue_watch, house.spending)
-    ends: set[asyncio.Future[Any]] = {stopping, house.bus_failed, *(part.failed for part in parts)}
+    ends: set[asyncio.Future[Any]] = {stopping, *house.guards, *(part.failed for part in parts)}
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     return stop.is_set()
@@ -171,7 +175,7 @@ class _Ground:
     clients: Clients
     registry: CollectorRegistry
     bus: EventBus
-    bus_failed: asyncio.Future[None]
+    guards: tuple[asyncio.Future[None], ...]
     conditions: Conditions
     table: JobTable
     files: Files
@@ -186,15 +190,17 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
         collector(registry=registry)
     conditions = Conditions()
     stack.callback(conditions.close)
-    bus, bus_failed = await _open_bus(stack, settings, registry, conditions)
     webhooks = webhook_ground(clients, settings)
+    redis = await _open_redis(stack, settings, registry, conditions)
+    bus = redis or InProcessBus()
+    table = JobTable(clients.dynamodb, settings.tables(), bus, webhooks.outbox.offer)
     return _Ground(
         clients=clients,
         registry=registry,
         bus=bus,
-        bus_failed=bus_failed,
+        guards=() if redis is None else (redis.failed, _retell(stack, table, redis).failed),
         conditions=conditions,
-        table=JobTable(clients.dynamodb, settings.tables(), bus, webhooks.outbox.offer),
+        table=table,
         files=Files(
             clients.s3,
             upload_bucket=settings.upload_bucket,
@@ -212,12 +218,12 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
     )
 
 
-async def _open_bus(
+async def _open_redis(
     stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, conditions: Conditions
-) -> tuple[EventBus, asyncio.Future[None]]:
-    """Open the bus; the future is done when it died."""
+) -> RedisBus | None:
+    """Open the bus between tasks, if there is to be one."""
     if settings.event_bus_url is None:
-        return InProcessBus(), asyncio.get_running_loop().create_future()
+        return None
     from jobs.redis_bus import open_redis_bus  # noqa: PLC0415 - redis takes a tenth of a second that one task alone can spare
 
     opening = open_redis_bus(
@@ -226,8 +232,15 @@ async def _open_bus(
         registry=registry,
         report=lambda is_whole: report_bus(conditions, is_whole=is_whole),
     )
-    bus = await stack.enter_async_context(opening)
-    return bus, bus.failed
+    return await stack.enter_async_context(opening)
+
+
+def _retell(stack: AsyncExitStack, table: JobTable, bus: RedisBus) -> Retelling:
+    retelling = Retelling(table, bus)
+    bus.on_dropped(retelling.note)
+    retelling.start()
+    stack.push_async_callback(retelling.stop)
+    return retelling
 
 
 @asynccontextmanager
@@ -280,7 +293,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             sweeper=Sweeper(table, submission, settings.sweep_times(), admission.watch),
             readiness=readiness,
             registry=ground.registry,
-            bus_failed=ground.bus_failed,
+            guards=ground.guards,
         )
 
 

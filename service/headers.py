@@ -14,7 +14,7 @@ from service.settings import Settings
 
 PREFLIGHT_SECONDS: Final = 3600
 _ALLOWED_METHODS: Final = "GET, HEAD, POST, DELETE"
-_ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-Id"
+_ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
 _EXPOSED_HEADERS: Final = "X-Request-Id, Retry-After, Idempotency-Replayed"
 _DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _FOR_ALL: Final = {

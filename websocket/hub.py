@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from jobs import clock
 from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, CursorUnknown
-from jobs.event_log import Cursor
+from jobs.event_log import Cursor, is_moment
 from jobs.events import EventBus, JobEvent, JobProgress, Notice
 from jobs.ids import EventId, UserId
 from jobs.queue_place import QueuePlace
@@ -197,7 +197,7 @@ class Hub:
     def note_told(self, user_id: UserId, event_id: EventId | None) -> None:
         """Take note of how far a client of the user has been told."""
         audience = self._audiences.get(user_id)
-        if audience is None or event_id is None or event_id <= (audience.newest_id or ""):
+        if audience is None or event_id is None or is_moment(event_id) or event_id <= (audience.newest_id or ""):
             return
         audience.newest_id = event_id
         if self._is_whole(user_id):

@@ -29,7 +29,8 @@ class SnapshotReader:
 
     async def read(self, user_id: UserId) -> Snapshot:
         """Read the position first and the jobs after it, so that they are no older than it. Raises CloudUnavailable."""
-        position = await self._log.newest_id(user_id)
+        beginning = Cursor.at(clock.now_milliseconds()).event_id
+        position = await self._log.newest_id(user_id) or beginning  # whoever has no events yet can come back to this
         page, recent, quota = await asyncio.gather(
             self._table.page(user_id, limit=self._jobs, status=None, cursor=None),
             self._recent(user_id, position),
@@ -42,9 +43,9 @@ class SnapshotReader:
             await asyncio.sleep(0)  # signing a job's links takes a millisecond, and nobody else should wait for all
         return Snapshot(position=position, jobs=views, has_more=page.cursor is not None, quota=quota_view(quota))
 
-    async def _recent(self, user_id: UserId, position: EventId | None) -> list[JobEvent]:
+    async def _recent(self, user_id: UserId, position: EventId) -> list[JobEvent]:
         """Read what happened within the last seconds: the index may not have it yet, and it is told to nobody again."""
-        if position is None or position < Cursor.at(clock.now_milliseconds()).overlap_start:
+        if position < Cursor.at(clock.now_milliseconds()).overlap_start:
             return []
         return [event async for event in self._log.since(user_id, Cursor(event_id=position))]
 

@@ -14,6 +14,7 @@ import { runningCount } from './store.js';
 import { Studio } from './studio.js';
 
 /** @typedef {import('./page.js').Page} Page */
+/** @typedef {import('./darkroom-line.js').State} State */
 
 /** @param {{page: Page}} props */
 function App({ page }) {
@@ -36,7 +37,7 @@ function App({ page }) {
 
 /** @param {{studio: Studio, page: Page}} props */
 function Workplace({ studio, page }) {
-  const [connection, setConnection] = useState('reconnecting');
+  const [connection, setConnection] = useState(/** @type {State} */ ('connecting'));
   const state = useStore(studio.store);
   useEffect(() => {
     studio.onConnection = setConnection;

@@ -1,6 +1,6 @@
-/** What the page does for a signed-in person: follows the socket, submits photos, fetches history and downloads. */
+/** What the page does for a signed-in person: follows the jobs, submits photos, fetches history and downloads. */
 
-import { LiveSocket } from './socket.js';
+import { DarkroomClient } from './darkroom-client.js';
 import { SessionEnded } from './session.js';
 import {
   Store,
@@ -24,7 +24,7 @@ const PAGE_SIZE = 100;
 
 export class Studio {
   store = new Store();
-  /** @type {(state: import('./socket.js').ConnectionState) => void} */ onConnection = () => {};
+  /** @type {(state: import('./darkroom-line.js').State) => void} */ onConnection = () => {};
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
   /** @type {AbortController | null} */ #submitting = null;
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
@@ -34,52 +34,66 @@ export class Studio {
   /** @param {Api} api */
   constructor(api) {
     this.api = api;
-    const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-    this.socket = new LiveSocket({
-      url: `${scheme}//${location.host}/ws`,
-      token: (options) => api.session.token(options),
-      isHopeless: (error) => error instanceof SessionEnded,
-      onMessage: (message) => this.#receive(message),
-      onState: (state) => this.onConnection(state),
-    });
+    this.client = new DarkroomClient({ token: (options) => this.#token(options) });
+    this.#follow(this.client);
   }
 
   start() {
-    this.socket.start();
+    this.client.connect();
     this.#readQuotaSoon();
   }
 
   stop() {
-    this.socket.stop();
+    this.client.close();
     this.#submitting?.abort();
     clearTimeout(this.#quotaTimer);
     clearTimeout(this.#midnightTimer);
   }
 
-  /** @param {import('./socket.js').Message} message */
-  #receive({ type, time, job, data }) {
-    if (time) this.#setClock(time);
-    if (type === 'snapshot') this.#takeSnapshot(data);
-    else if (type === 'job.progress') this.store.update((state) => withProgress(state, job, data));
-    else if (type === 'job.deleted') this.store.update((state) => withoutJob(state, job));
-    else if (type.startsWith('job.') && job?.jobId) this.#takeJob(job);
+  /** @param {{refused?: string}} options */
+  async #token(options) {
+    try {
+      return await this.api.session.token(options);
+    } catch (error) {
+      if (error instanceof SessionEnded) return null;
+      throw error;
+    }
   }
 
-  /** @param {string} time of the service, which may differ from this machine's */
+  /** @param {DarkroomClient} client */
+  #follow(client) {
+    client.on('state', ({ state }) => this.#takeState(state));
+    client.on('snapshot', (snapshot) => this.#takeSnapshot(snapshot));
+    client.on('job', ({ job, time }) => this.#takeJob(job, time));
+    client.on('progress', (progress) => this.store.update((state) => withProgress(state, progress, progress)));
+    client.on('deleted', (job) => this.store.update((state) => withoutJob(state, job)));
+  }
+
+  /** @param {import('./darkroom-line.js').State} state */
+  #takeState(state) {
+    this.onConnection(state);
+    const { session } = this.api;
+    if (state === 'signed-out' && session.name) session.signOut(true);
+  }
+
+  /** @param {string | undefined} time of the service, which may differ from this machine's */
   #setClock(time) {
+    if (!time) return;
     const clockOffset = Date.parse(time) - Date.now();
     const isDrift = Math.abs(clockOffset - this.store.state.clockOffset) > 1_000;
     if (isDrift) this.store.update((state) => ({ ...state, clockOffset }));
   }
 
-  /** @param {any} data */
-  #takeSnapshot(data) {
-    this.store.update((state) => withSnapshot(state, data));
+  /** @param {import('./darkroom-client.js').Details['snapshot']} snapshot */
+  #takeSnapshot(snapshot) {
+    this.#setClock(snapshot.time);
+    this.store.update((state) => withSnapshot(state, snapshot));
     this.#expectReset();
   }
 
-  /** @param {Job} job */
-  #takeJob(job) {
+  /** @param {Job} job @param {string} [time] */
+  #takeJob(job, time) {
+    this.#setClock(time);
     const before = this.store.state;
     this.store.update((state) => withJob(state, job));
     if (this.store.state === before) return;
@@ -173,6 +187,7 @@ export class Studio {
   /** Fetch the next page of history. The first one starts anew: a snapshot has no cursor to go on from. */
   async loadMore() {
     const page = await this.api.jobs({ cursor: this.store.state.cursor, limit: PAGE_SIZE });
+    this.client.learn(page.jobs);
     this.store.update((state) => withPage(state, page));
   }
 

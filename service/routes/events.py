@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from jobs.errors import CloudUnavailable
 from jobs.model import Job
 from service import keys
-from service.errors import TooManyRequests
+from service.errors import NotReady, TooManyRequests
 from service.routes.jobs import find
 from service.schemas import EventsRequest, parse
 from websocket import messages
@@ -59,9 +59,9 @@ async def job_events(request: web.Request) -> web.StreamResponse:
 
 
 def _check_open(stream: Stream) -> None:
-    """Refuse, while that can still be said by a status. Raises CloudUnavailable."""
+    """Refuse, while that can still be said by a status. Raises NotReady."""
     if stream.is_closed:
-        raise CloudUnavailable
+        raise NotReady
 
 
 async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[Frame]:
@@ -70,6 +70,9 @@ async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[F
     async for frame in hub.recovery.frames(caller.user_id, after):
         yield frame
         hub.note_told(caller.user_id, frame.event_id)
+    degraded = hub.degraded()
+    if degraded is not None:
+        yield degraded
 
 
 async def _beginning_of(request: web.Request, job: Job) -> AsyncIterator[Frame]:

@@ -34,6 +34,12 @@ async def page_file(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(PAGE / name)
 
 
+async def client_file(request: web.Request) -> web.StreamResponse:
+    """Send a part of the client for other pages: modules that lie beside each other, at addresses that stay."""
+    file = PAGE / f"darkroom-{request.match_info['part']}.js"
+    return web.FileResponse(file, headers={hdrs.CACHE_CONTROL: "no-cache"})
+
+
 async def favicon(_: web.Request) -> web.StreamResponse:
     """Send the icon to browsers that ask for it under its old name."""
     return web.FileResponse(PAGE / "favicon.svg")
@@ -59,4 +65,5 @@ ROUTES: Final = (
     web.get("/favicon.ico", favicon),
     web.get("/app-config.json", app_config),
     web.get("/page/{name:.+}", page_file),
+    web.get("/darkroom-{part:client|line|links}.js", client_file),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from botocore.exceptions import ClientError
 
@@ -15,6 +15,8 @@ from jobs.ids import JobId, UserId
 from jobs.job_table import Tables
 from jobs.model import Charge, Job, Status
 
+Told: TypeAlias = dict[JobId, dict[int, set[str]]]
+"""What the log says: the kinds of a job's events by the job's version."""
 FIRST_VERSION = 1
 """A job is stored under this version, without an event; each later version has one."""
 END_EVENTS = {f"job.{status}": status for status in Status if status.terminal}
@@ -86,24 +88,29 @@ class Audit:
         return sum(job.status is status for job in self.jobs.values())
 
 
-async def audit(clients: Clients, tables: Tables, users: Collection[UserId]) -> Audit:
-    """Read all jobs, events, usage and users, keep what belongs to ``users``, and compare."""
+async def audit(
+    clients: Clients, tables: Tables, users: Collection[UserId], given_back: Collection[JobId] = ()
+) -> Audit:
+    """Read all jobs, events, usage and users, keep what belongs to ``users``, and compare.
+
+    ``given_back`` are the jobs whose cancel was answered so. One that was answered otherwise may still be given back later.
+    """
     names = (tables.jobs, tables.events, tables.usage, tables.users)
     # Among the jobs lie tombstones and idempotency records, which name no user.
     rows = [[item for item in await _scan(clients, name) if item.get("userId") in users] for name in names]
     job_rows, event_rows, usage_rows, user_rows = rows
     jobs = {job.job_id: job for job in map(items.from_item, job_rows)}
     deleted = {job_id: job for job_id, job in _deleted(event_rows) if job_id not in jobs}
-    told = _by_job(event_rows)
+    known, told = {**jobs, **deleted}, _by_job(event_rows)
     return Audit(
         jobs=jobs,
         deleted=deleted,
-        wrong_charges=(*_wrong_charges_of_jobs(jobs), *_wrong_usage({**jobs, **deleted}, usage_rows)),
-        missing_events=tuple(_missing_events({**jobs, **deleted}, told)),
+        wrong_charges=(*_wrong_charges_of_jobs(known, told, given_back), *_wrong_usage(known, usage_rows)),
+        missing_events=tuple(_missing_events(known, told)),
         wrong_events=tuple(_wrong_events(jobs, told)),
         wrong_totals=(
-            *_wrong_totals({**jobs, **deleted}, user_rows, users),
-            *_wrong_counters(job_rows, user_rows, jobs),
+            *_wrong_totals(known, user_rows, users),
+            *_wrong_counters(job_rows, user_rows, users, jobs),
         ),
         missing_results=tuple([fault async for fault in _missing_results(clients, jobs)]),
         completed_twice=tuple(_completed_twice(told)),
@@ -121,21 +128,23 @@ def _deleted(events: list[dict[str, Any]]) -> Iterator[tuple[JobId, Job]]:
             yield JobId(event["jobId"]), items.from_item(event["job"])
 
 
-def _by_job(events: list[dict[str, Any]]) -> dict[JobId, dict[int, set[str]]]:
+def _by_job(events: list[dict[str, Any]]) -> Told:
     """Group what was told by job and version: the same event under several ids is one."""
-    told: dict[JobId, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    told: Told = defaultdict(lambda: defaultdict(set))
     for event in events:
         told[JobId(event["jobId"])][int(event["version"])].add(event["type"])
     return told
 
 
-def _wrong_charges_of_jobs(jobs: Mapping[JobId, Job]) -> Iterator[str]:
+def _wrong_charges_of_jobs(jobs: Mapping[JobId, Job], told: Told, given_back: Collection[JobId]) -> Iterator[str]:
     for job in jobs.values():
-        if job.charge not in _right_charges(job):
+        if job.charge not in _right_charges(job, told[job.job_id]):
             yield f"{job.job_id} is {job.status} and its unit is {job.charge}"
+        if job.job_id in given_back and job.charge is not Charge.RETURNED:
+            yield f"{job.job_id} was said to be given back and its unit is {job.charge}"
 
 
-def _right_charges(job: Job) -> set[Charge]:
+def _right_charges(job: Job, told: Mapping[int, set[str]]) -> set[Charge]:
     match job.status:
         case Status.COMPLETED:
             return {Charge.CHARGED}
@@ -143,9 +152,16 @@ def _right_charges(job: Job) -> set[Charge]:
             is_kept = job.failure is not None and job.failure.code in KEPT_CODES
             return {Charge.CHARGED} if is_kept else {Charge.RETURNED}
         case Status.CANCELED:
-            return {Charge.CHARGED, Charge.RETURNED}  # it depends on whether Gemini was called
+            # Only one that was at work may cost something: it depends on whether Gemini was called.
+            return {Charge.CHARGED, Charge.RETURNED} if _was_at_work(told) else {Charge.RETURNED}
         case Status.PENDING | Status.QUEUED | Status.PROCESSING:
             return {Charge.TAKEN, Charge.CHARGED}
+
+
+def _was_at_work(told: Mapping[int, set[str]]) -> bool:
+    """Tell whether a canceled job was being worked on until then."""
+    canceled_at = next((version for version, kinds in told.items() if "job.canceled" in kinds), 0)
+    return "job.processing" in told.get(canceled_at - 1, ())
 
 
 def _was_refused(job: Job) -> bool:
@@ -206,7 +222,10 @@ def _wrong_totals(jobs: Mapping[JobId, Job], rows: list[dict[str, Any]], users: 
 
 
 def _wrong_counters(
-    job_rows: list[dict[str, Any]], user_rows: list[dict[str, Any]], jobs: Mapping[JobId, Job]
+    job_rows: list[dict[str, Any]],
+    user_rows: list[dict[str, Any]],
+    users: Collection[UserId],
+    jobs: Mapping[JobId, Job],
 ) -> Iterator[str]:
     """Compare what a user's row counts of unfinished jobs, and of those not held back, with the jobs."""
     unfinished = [row for row in job_rows if not jobs[row["jobId"]].terminal]
@@ -214,10 +233,12 @@ def _wrong_counters(
         "unfinishedJobs": Counter(row["userId"] for row in unfinished),
         "jobsInFlight": Counter(row["userId"] for row in unfinished if not row.get("waiting")),
     }
-    for user in user_rows:
+    rows = {row["userId"]: row for row in user_rows}
+    for user_id in users:
         for name, counter in right.items():
-            if user.get(name, counter[user["userId"]]) != counter[user["userId"]]:
-                yield f"{user['userId']}: {name} is {user[name]}, its jobs say {counter[user['userId']]}"
+            found = int(rows.get(user_id, {}).get(name, 0))
+            if found != counter[user_id]:
+                yield f"{user_id}: {name} is {found}, its jobs say {counter[user_id]}"
 
 
 async def _missing_results(clients: Clients, jobs: Mapping[JobId, Job]) -> AsyncIterator[str]:

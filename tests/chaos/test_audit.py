@@ -176,3 +176,54 @@ async def test_a_deleted_job_still_counts(books: Books) -> None:
 
     assert () == found.faults
     assert (0, set()) == (found.accepted, found.lost({books.job.job_id}))
+
+
+async def canceled(books: Books, before: str, charge: Charge) -> Job:
+    """Rewrite the completed job as one that was canceled after the event ``before``; its sums are then wrong, its charge may be."""
+    job = replace(books.job, status=Status.CANCELED, output=None, charge=charge)
+    await books.put(books.tables.jobs, items.to_item(job))
+    await books.tell(3, before)
+    await books.tell(4, "job.canceled")
+    return job
+
+
+@pytest.mark.parametrize("before", ["job.queued", "job.retrying"])
+async def test_a_canceled_job_that_was_not_at_work_must_be_given_back(books: Books, before: str) -> None:
+    """Nobody can have called Gemini just then."""
+    job = await canceled(books, before, Charge.CHARGED)
+    kept = await books.audit()
+    await canceled(books, before, Charge.RETURNED)
+    returned = await books.audit()
+
+    assert (f"{job.job_id} is canceled and its unit is charged",) == kept.wrong_charges
+    assert (f"{books.day}: taken and charged are (1, 1), its jobs say (0, 0)",) == returned.wrong_charges
+
+
+async def test_a_job_canceled_at_work_costs_what_its_owner_was_told_or_less(books: Books) -> None:
+    """Whoever was told that the unit is back must have it back; it may be kept only from others."""
+    job = await canceled(books, "job.processing", Charge.CHARGED)
+    found = await audit(books.clients, books.tables, {books.user}, {job.job_id})
+
+    assert () == (await books.audit()).wrong_charges
+    assert (f"{job.job_id} was said to be given back and its unit is charged",) == found.wrong_charges
+
+
+async def test_counts_that_were_never_written_are_seen(books: Books) -> None:
+    """A job is unfinished and in flight, and its user's row counts neither."""
+    await books.put(books.tables.jobs, items.to_item(replace(books.job, status=Status.QUEUED, output=None)))
+    found = await books.audit()
+
+    assert {
+        f"{books.user}: unfinishedJobs is 0, its jobs say 1",
+        f"{books.user}: jobsInFlight is 0, its jobs say 1",
+    } < set(found.wrong_totals)
+
+
+async def test_a_deleted_job_that_cost_too_much_is_seen(books: Books) -> None:
+    """Deleting does not hide it."""
+    books.job = replace(books.job, status=Status.FAILED, output=None, failure=FAILURE)
+    await books.put(books.tables.jobs, {"jobId": books.job.job_id, "deletedBy": books.user})
+    await books.tell(5, "job.deleted")
+    found = await books.audit()
+
+    assert (f"{books.job.job_id} is failed and its unit is charged",) == found.wrong_charges

@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 END_SECONDS = 45
 IMPATIENT = {"SWEEP_SECONDS": "2"}
 OUTAGE_SECONDS = 6
-RETRY_AFTER_SECONDS = 1
 SLOW = "[[sim:slow=1]]"
 
 
@@ -42,10 +41,11 @@ class Customer:
         self._key = key
         self.user_id = user_id
 
-    async def generate(self, prompt: str = "") -> tuple[int, dict[str, str], dict[str, Any]]:
-        """Ask for a picture; returns status, headers and body of the answer."""
+    async def generate(self, prompt: str = "", wish: str = "") -> tuple[int, dict[str, str], dict[str, Any]]:
+        """Ask for a picture, under an idempotency key if ``wish`` is one; returns status, headers and body of the answer."""
         body = {"fileKey": self._key, "style": "professional", "prompt": prompt}
-        async with self._session.post(f"{self._url}/generate", json=body, headers=self._headers) as answer:
+        headers = self._headers | ({"Idempotency-Key": wish} if wish else {})
+        async with self._session.post(f"{self._url}/generate", json=body, headers=headers) as answer:
             return answer.status, dict(answer.headers), await answer.json()
 
     async def generate_many(self, number: int, prompt: str = "") -> list[str]:
@@ -90,9 +90,15 @@ async def dead_letters_when_empty(stage: Stage, user_id: UserId) -> int:
     return sum(user_id in message.get("Body", "") for message in answer.get("Messages", []))
 
 
-async def messages_in(stage: Stage, url: str) -> int:
-    """Count the messages of a queue, hidden and delayed ones too."""
-    names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+async def send_message(stage: Stage, user_id: UserId, job_id: str) -> None:
+    """Put a message of a job into the queue, as the service does."""
+    body = json.dumps({"jobId": job_id, "userId": user_id, "pipeline": "profile-photo"})
+    await stage.clients.sqs.send_message(QueueUrl=stage.queue_url, MessageBody=body, MessageGroupId=user_id)
+
+
+async def messages_in(stage: Stage, url: str, *kinds: str) -> int:
+    """Count the messages of a queue, hidden and delayed ones too unless ``kinds`` says which."""
+    names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in kinds or ("", "NotVisible", "Delayed")]
     answer = await stage.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)
     return sum(int(answer["Attributes"][name]) for name in names)
 
@@ -253,51 +259,6 @@ async def test_transactions_are_throttled_for_a_while(stage: Stage, photo: bytes
     assert_all_completed(await books_when_ended(stage, user.user_id), 7)
 
 
-async def test_gemini_answers_nothing(stage: Stage, photo: bytes) -> None:
-    """Our own time-out ends the call; after two of them the job waits in the queue, and is done at its second try."""
-    service = await stage.start_service()
-    async with customer(service, "gemini-hangs", photo) as user:
-        hanging = stage.gemini.when(calls_gemini).blackhole().times(2)
-        await user.generate()
-        books = await books_when_ended(stage, user.user_id)
-
-    assert 2 == hanging.count
-    assert_all_completed(books)
-    assert 2 == only_job(books).attempt
-
-
-async def phase(stage: Stage, user: Customer, code: int, body: bytes, content_type: str) -> Audit:
-    """Submit while Gemini answers every call like this, and let it recover after some seconds."""
-    rule = stage.gemini.when(calls_gemini).status(code, body, content_type=content_type)
-    await user.generate_many(8)
-    await rule.reached.wait()
-    await asyncio.sleep(OUTAGE_SECONDS)
-    rule.lift()
-    return await books_when_ended(stage, user.user_id)
-
-
-async def test_gemini_answers_html_with_502_for_a_while(stage: Stage, photo: bytes) -> None:
-    """No job fails for an outage that ends."""
-    service = await stage.start_service()
-    async with customer(service, "gemini-502", photo) as user:
-        books = await phase(stage, user, 502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html")
-
-    assert_all_completed(books, 8)
-    assert 0 == await dead_letters_when_empty(stage, user.user_id)
-
-
-async def test_gemini_throttles_for_a_while(stage: Stage, photo: bytes) -> None:
-    """Longer than three visibility time-outs would take to the dead letters: no job fails, and no try is lost."""
-    retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{RETRY_AFTER_SECONDS}s"}
-    error = {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED", "details": [retry]}
-    service = await stage.start_service()
-    async with customer(service, "gemini-429", photo) as user:
-        books = await phase(stage, user, 429, json.dumps({"error": error}).encode(), "application/json")
-
-    assert_all_completed(books, 8)
-    assert 0 == await dead_letters_when_empty(stage, user.user_id)
-
-
 async def test_messages_come_twice_and_in_another_order(stage: Stage, photo: bytes) -> None:
     """Each job's message is in the queue three times, the last ones first: one call of Gemini for each job."""
     await stage.reset_simulator_stats()
@@ -305,10 +266,7 @@ async def test_messages_come_twice_and_in_another_order(stage: Stage, photo: byt
     async with customer(service, "duplicates", photo) as user:
         job_ids = await user.generate_many(5, SLOW)
         for job_id in reversed(job_ids * 2):
-            body = json.dumps({"jobId": job_id, "userId": user.user_id, "pipeline": "profile-photo"})
-            await stage.clients.sqs.send_message(
-                QueueUrl=stage.queue_url, MessageBody=body, MessageGroupId=user.user_id
-            )
+            await send_message(stage, user.user_id, job_id)
         books = await books_when_ended(stage, user.user_id)
 
     assert_all_completed(books, 5)

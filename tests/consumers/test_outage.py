@@ -10,6 +10,7 @@ import pytest
 
 from consumers import gemini
 from consumers.attempt import Attempt
+from consumers.gate_state import NotNow
 from jobs.aws import Clients
 from jobs.ids import UserId
 from jobs.job_table import Tables
@@ -40,11 +41,22 @@ async def others_being_served(house: House, user: UserId, photo: bytes) -> Async
         await asyncio.wait([serving])
 
 
+@pytest.mark.parametrize(("waited", "delay"), [(0, 5), (5, 5), (40, 40), (2000, 900)])
+def test_where_nobody_knows_how_long_each_wait_is_as_long_as_all_before(waited: float, delay: float) -> None:
+    """Up to a bound."""
+    assert delay == NotNow(5, "Away.", at_most_seconds=900).delay_seconds(waited)
+
+
+def test_a_wait_that_the_provider_names_stays_what_it_is() -> None:
+    """It knows better."""
+    assert 58.9 == NotNow(58.9, "Busy.").delay_seconds(2000)
+
+
 async def test_a_job_that_fails_alone_burns_no_receive_however_often(
     house: House, user: UserId, photo: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can tell it from an outage: four times it is put off, once more than a message has receives."""
-    monkeypatch.setattr(gemini, "LONELY_SECONDS", 0)
+    monkeypatch.setattr(gemini, "LONELY_SECONDS", (0, 0))
     job = await house.submit(user, photo, "[[sim:503]]")
     receives = []
     for _ in range(4):

@@ -95,6 +95,11 @@ class Rule:
         self.make_answer = lambda request: _cancellation(request, reason)
         return self._end(Ending.ANSWER)
 
+    def conflict_with_transaction(self) -> Self:
+        """Answer as DynamoDB does when a transaction holds the item that a plain write is for."""
+        self.make_answer = lambda _request: _refusal("TransactionConflictException")
+        return self._end(Ending.ANSWER)
+
     def throttle_transaction(self) -> Self:
         """Answer as DynamoDB does when the last item of a transaction lies where the throughput is exceeded."""
         reason = {

@@ -99,9 +99,9 @@ async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
 DELETION = """async () => {
   const { Studio } = await import('/page/studio.js');
   const { withAccepted, withFreshLinks, withPage } = await import('/page/store.js');
-  const { store, socket } = new Studio({ session: {} });
+  const { store, client } = new Studio({ session: {} });
   const job = (jobId, version, status) => ({ jobId, version, status, createdAt: '2026-01-01T00:00:00.000Z' });
-  const say = (type, about, data) => socket.options.onMessage({ type, job: about, data });
+  const say = (type, about, data) => client.line.options.onFrame({ type, job: about, data });
   const progress = () => say('job.progress', job('job_1', 2), { stage: 'generating', fraction: 0.5 });
   store.update((state) => withAccepted(state, { jobId: 'job_1', status: 'queued' }, {}, 'blob:photo'));
   say('job.processing', job('job_1', 2, 'processing'));

@@ -1,0 +1,106 @@
+"""Ends that other tasks could not be told of are told once more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from jobs import clock, moves
+from jobs import retelling as module
+from jobs.events import JobEvent, Notice
+from jobs.ids import UserId
+from jobs.model import Job
+from jobs.retelling import Retelling
+from tests.jobs.ground import Ground
+from tests.jobs.story import FAILURE, claim, complete, stored
+
+
+class Line:
+    """A bus that is cut or not."""
+
+    is_whole = False
+
+
+@pytest.fixture
+def line() -> Line:
+    """Cut the bus."""
+    return Line()
+
+
+@pytest.fixture
+async def retelling(ground: Ground, line: Line, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Retelling]:
+    """Run one that looks often."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    running = Retelling(ground.table, line)
+    running.start()
+    yield running
+    await running.stop()
+
+
+async def ended(ground: Ground, user: UserId, retelling: Retelling) -> Job:
+    """Have a job done whose events are all dropped."""
+    end_watch = ground.bus.subscribe(user, lambda notice: drop(notice, retelling))
+    job = await complete(ground.table, await claim(ground.table, await stored(ground.table, user)))
+    end_watch()
+    return job
+
+
+def drop(notice: Notice, retelling: Retelling) -> None:
+    """Note what was not sent."""
+    if isinstance(notice, JobEvent):
+        retelling.note(notice)
+
+
+async def test_an_end_is_told_again_once_the_bus_is_whole(
+    ground: Ground, user: UserId, retelling: Retelling, line: Line
+) -> None:
+    """Once, under a fresh id, to those who watch and in the log; what came before the end is not worth it."""
+    job = await ended(ground, user, retelling)
+    heard: list[Notice] = []
+    told = asyncio.Event()
+    ground.bus.subscribe(user, heard.append)
+    ground.bus.subscribe(user, lambda _: told.set())
+    assert ["job.queued", "job.processing", "job.completed"] == await ground.events(job)
+    line.is_whole = True
+    async with asyncio.timeout(5):
+        await told.wait()
+
+    assert [job] == [notice.job for notice in heard]
+    assert ["job.queued", "job.processing", "job.completed", "job.completed"] == await ground.events(job)
+
+
+async def test_a_job_that_is_deleted_meanwhile_keeps_nobody_from_being_told(
+    ground: Ground, user: UserId, retelling: Retelling, line: Line
+) -> None:
+    """Its end is nobody's business any more."""
+    gone = await ended(ground, user, retelling)
+    await ground.table.delete(gone)
+    job = await ended(ground, user, retelling)
+    told = asyncio.Event()
+    ground.bus.subscribe(user, lambda notice: told.set() if notice.job.job_id == job.job_id else None)
+    line.is_whole = True
+    async with asyncio.timeout(5):
+        await told.wait()
+
+    assert "job.deleted" == (await ground.events(gone))[-1]
+
+
+async def test_a_job_that_was_brought_back_meanwhile_has_no_end_to_tell(
+    ground: Ground, user: UserId, retelling: Retelling, line: Line
+) -> None:
+    """The log would say that it failed, after it was queued again."""
+    end_watch = ground.bus.subscribe(user, lambda notice: drop(notice, retelling))
+    failure = moves.failed(FAILURE, clock.now_milliseconds(), owner="me", keeps_charge=False)
+    job = await ground.table.apply(await claim(ground.table, await stored(ground.table, user)), failure)
+    end_watch()
+    await ground.table.apply(job, moves.brought_back(clock.now_milliseconds()))
+    other = await ended(ground, user, retelling)
+    told = asyncio.Event()
+    ground.bus.subscribe(user, lambda notice: told.set() if notice.job.job_id == other.job_id else None)
+    line.is_whole = True
+    async with asyncio.timeout(5):
+        await told.wait()
+
+    assert ["job.queued", "job.processing", "job.failed", "job.queued"] == await ground.events(job)
