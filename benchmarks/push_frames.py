@@ -18,6 +18,7 @@ STAMP: Final = re.compile(rb"stamped (\d{19})")
 LIFE_SECONDS: Final = 2.0
 BUSY_JOBS_PER_SECOND: Final = 4
 LONG_CHARACTERS: Final = 2000
+DIFFERENT_JOBS: Final = 1000
 _STATUSES: Final = {
     EventType.QUEUED: Status.QUEUED,
     EventType.PROCESSING: Status.PROCESSING,
@@ -54,8 +55,8 @@ def lives(*, jobs_per_second: float, seconds: float, users: int, busy_users: int
     chance = random.Random(7)
     even = int(jobs_per_second * seconds)
     beginnings = [(number / jobs_per_second, chance.randrange(users)) for number in range(even)]
-    busy = range(int(BUSY_JOBS_PER_SECOND * seconds))
-    beginnings += [(number / BUSY_JOBS_PER_SECOND, user) for user in range(busy_users) for number in busy]
+    busy_rate = BUSY_JOBS_PER_SECOND * busy_users
+    beginnings += [(number / busy_rate, number % busy_users) for number in range(int(busy_rate * seconds))]
     steps = [
         Step(at=began + offset, user=f"user-{user}", job_id=f"job_{number:032x}", number=index, is_long=number >= even)
         for number, (began, user) in enumerate(beginnings)
@@ -85,7 +86,7 @@ def event(event_type: EventType, changed: Job) -> JobEvent:
 def job(step: Step, status: Status, *, prompt: str) -> Job:
     """Return a job as it is after a step, with all that a real one has by then."""
     output = Output(
-        url=f"s3://darkroom-results/generated/{step.user}/{step.job_id}.png",
+        url=f"s3://darkroom-results/generated/{step.job_id}.png",
         model_name="gemini-nano-banana-2.1",
         generation_milliseconds=2011,
         facts={"contentType": "image/png", "width": 512, "height": 512, "bytes": 400123},
@@ -105,12 +106,14 @@ def job(step: Step, status: Status, *, prompt: str) -> Job:
         attempt=1,
         style="professional",
         prompt=prompt,
-        input_url=f"s3://darkroom-uploads/uploads/{step.user}/{step.job_id}.png",
+        input_url=f"s3://darkroom-uploads/uploads/{step.job_id}.png",
         output=output if is_done else None,
         use=use if is_done else ModelUse(),
     )
 
 
 def one_for_each(users: int) -> list[Step]:
-    """Return one step of one job for each user."""
-    return [Step(at=0, user=f"user-{user}", job_id=f"job_{user:032x}", number=1) for user in range(users)]
+    """Return one step of a job for each user; the jobs are so few that their links stay signed."""
+    return [
+        Step(at=0, user=f"user-{user}", job_id=f"job_{user % DIFFERENT_JOBS:032x}", number=1) for user in range(users)
+    ]

@@ -61,6 +61,9 @@ class Stand(Protocol):
     async def push_to_all(self) -> None:
         """Tell all sockets the same."""
 
+    def count_slow(self) -> int:
+        """Return how many sockets were closed because their clients did not read."""
+
 
 class Bare:
     """Nothing but aiohttp: sockets in lists, and ``send_frame`` with bytes that were encoded before."""
@@ -119,14 +122,21 @@ class Bare:
             for socket in sockets:
                 await socket.send_frame(content, WSMsgType.TEXT)
 
+    def count_slow(self) -> int:
+        """Nobody is closed."""
+        return 0
+
 
 class House:
     """The hub, its sockets, the bus and the views, put together as the service does."""
 
-    def __init__(self, bus: EventBus, endpoint: SocketEndpoint, conditions: Conditions) -> None:
+    def __init__(
+        self, bus: EventBus, endpoint: SocketEndpoint, conditions: Conditions, registry: CollectorRegistry
+    ) -> None:
         self._bus = bus
         self._endpoint = endpoint
         self._conditions = conditions
+        self._registry = registry
         self._notices: dict[Step, Notice] = {}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -148,6 +158,10 @@ class House:
     async def push_to_all(self) -> None:
         """Report what everybody is told."""
         self._conditions.report("gemini", trouble())
+
+    def count_slow(self) -> int:
+        """Read the metric."""
+        return int(self._registry.get_sample_value("ws_slow_client_closed_total") or 0)
 
 
 async def open_bare(stack: AsyncExitStack) -> Bare:
@@ -172,7 +186,7 @@ async def open_house(stack: AsyncExitStack, redis_url: str | None) -> House:
     hub = Hub(bus, recovery, limits=limits, registry=registry, conditions=conditions)
     await hub.start()
     desk = Desk(hub=hub, authenticate=_authenticate, cancel=_cancel)
-    return House(bus, SocketEndpoint(desk, frozenset()), conditions)
+    return House(bus, SocketEndpoint(desk, frozenset()), conditions, registry)
 
 
 async def _open_files(stack: AsyncExitStack) -> Files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -49,6 +50,7 @@ _END_EVENTS = {
     Status.FAILED: EventType.FAILED,
     Status.CANCELED: EventType.CANCELED,
 }
+_OFFER_SECONDS = 5.0
 _CURSOR_CHARACTERS = 200
 _FILTERED_READ = 100
 _PAGE_QUERIES = 10
@@ -115,10 +117,15 @@ class JobTable:
     def __init__(self, client: DynamoDBClient, tables: Tables, bus: EventBus, offer: Offer | None = None) -> None:
         self._client = client
         self._offer = offer
+        self._note_untold: Callable[[JobEvent], None] = lambda _: None
         self._tables = tables
         self._actions = Actions(tables)
         self._bus = bus
         self._event_ids = EventIds()
+
+    def on_untold(self, note: Callable[[JobEvent], None]) -> None:
+        """Call ``note``, which must not raise, with each event that could not be offered to the webhooks."""
+        self._note_untold = note
 
     async def create(self, job: Job, limits: Limits, key: IdempotencyKey | None = None) -> Job:
         """Store a new job, take one unit of its owner's day, and claim its key, if it has one.
@@ -311,9 +318,12 @@ class JobTable:
         """Tell of an ended job's end once more, under a fresh id.
 
         Whoever wrote it may have died between a commit so late that readers had passed its event and the second telling.
+        Raises CloudUnavailable.
         """
-        event_type = _END_EVENTS[job.status]
-        await self._tell(await self._log_again(event_type, job))
+        try:
+            await self._tell_or_fail(await self._log_again(_END_EVENTS[job.status], job))
+        except TimeoutError as error:
+            raise CloudUnavailable from error
 
     async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
         """Read a user's jobs, newest first. Raises InvalidRequest for a cursor that is not ours."""
@@ -401,14 +411,18 @@ class JobTable:
 
     async def _tell(self, event: JobEvent) -> None:
         """Tell those who watch, and the owner's webhooks. What is committed is: nothing here can fail."""
-        self._bus.publish(event)
-        if self._offer is None:
-            return
         try:
-            await self._offer(event)
-        except CloudUnavailable:
+            await self._tell_or_fail(event)
+        except Exception:
             extra = {"action": "offer_failed", "job_id": event.job.job_id, "event_id": event.event_id}
             logger.exception("An event could not be offered to the webhooks", extra=extra)
+            self._note_untold(event)
+
+    async def _tell_or_fail(self, event: JobEvent) -> None:
+        self._bus.publish(event)
+        if self._offer is not None:
+            async with asyncio.timeout(_OFFER_SECONDS):
+                await self._offer(event)
 
     def _new_event(self, event_type: EventType, job: Job) -> JobEvent:
         return JobEvent(event_id=self._event_ids.next(), type=event_type, at=clock.now_milliseconds(), job=job)

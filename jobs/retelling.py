@@ -1,4 +1,4 @@
-"""Tells ends of jobs again that other tasks could not be told when they were written."""
+"""Tells ends of jobs again that not everybody could be told of when they were written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Whole(Protocol):
 
 class Retelling:
     """While this task alone was cut off from the bus, the clients of others have gone on: their cursors may lie behind an end
-    that they were never told. So it is told once more, under a fresh id, as soon as they can be told.
+    that they were never told. So it is told once more, under a fresh id, as soon as they can be told. So is an end that could not
+    be offered to the webhooks.
 
     ``failed`` is done when it died by itself: the process must stop then.
     """
@@ -77,6 +78,8 @@ class Retelling:
             self._ends[job_id] = None
             logger.warning("An end could not be told again", extra={"action": "retell_later", "job_id": job_id})
             return False
+        except Exception:
+            logger.exception("An end cannot be told again", extra={"action": "retell_broke", "job_id": job_id})
         return True
 
     def _note_death(self, task: asyncio.Task[None]) -> None:

@@ -74,8 +74,8 @@ KEEP_ALIVE_SECONDS = 130
 FAILURES_TO_OPEN = 16
 """More than one job can have by itself (four tries, three receives): one bad job alone must not look like an outage."""
 HANDLER_GRACE_SECONDS = 5.0
-PARTING_SECONDS = 20.0
-"""Of the time to drain: what is left of it when the pool has stopped, for spending, sockets and handlers (5, 9 and 5 s at most)."""
+PARTING_SECONDS = 30.0
+"""Of the time to drain: what is left when the pool has stopped, for sockets, handlers and the bus (16, 10 and 3 s at most)."""
 BACKLOG = 2048
 
 
@@ -140,10 +140,7 @@ async def _drain(settings: Settings, house: House) -> None:
     await house.sweeper.stop()
     pool_seconds = max(settings.drain_seconds - PARTING_SECONDS, settings.drain_seconds / 2)
     await asyncio.gather(house.pool.stop(pool_seconds), house.webhooks.stop(pool_seconds))
-    await house.spending.stop()
-    await house.admission.stop()
-    await house.queue_watch.stop()
-    await house.hub.close()
+    await asyncio.gather(house.spending.stop(), house.admission.stop(), house.queue_watch.stop(), house.hub.close())
 
 
 @asynccontextmanager
@@ -198,7 +195,7 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
         clients=clients,
         registry=registry,
         bus=bus,
-        guards=() if redis is None else (redis.failed, _retell(stack, table, redis).failed),
+        guards=(_retell(stack, table, bus, redis).failed, *((redis.failed,) if redis else ())),
         conditions=conditions,
         table=table,
         files=Files(
@@ -235,9 +232,11 @@ async def _open_redis(
     return await stack.enter_async_context(opening)
 
 
-def _retell(stack: AsyncExitStack, table: JobTable, bus: RedisBus) -> Retelling:
+def _retell(stack: AsyncExitStack, table: JobTable, bus: EventBus, redis: RedisBus | None) -> Retelling:
     retelling = Retelling(table, bus)
-    bus.on_dropped(retelling.note)
+    table.on_untold(retelling.note)
+    if redis is not None:
+        redis.on_dropped(retelling.note)
     retelling.start()
     stack.push_async_callback(retelling.stop)
     return retelling

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, KeysView
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, KeysView
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -59,6 +60,7 @@ class _Audience:
     unsubscribe: Callable[[], None]
     whole_until: Cursor
     listeners: set[Listener] = field(default_factory=set)
+    resuming: asyncio.Lock = field(default_factory=asyncio.Lock)
     newest_id: EventId | None = None
     healed: frozenset[EventId] = frozenset()
 
@@ -98,6 +100,7 @@ class Hub:
         self._all_left = asyncio.Event()
         self._all_left.set()
         self._is_closing = False
+        self._joined = 0
 
     async def start(self) -> None:
         """Begin to deliver."""
@@ -116,17 +119,24 @@ class Hub:
         with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.drain_seconds):
                 await self._notices.join()
-        spread_seconds = self.limits.reconnect_spread_seconds
+        spread_seconds = self._spread_seconds()
         for listener in self._listeners:
             after = random.uniform(0, spread_seconds)  # noqa: S311 - jitter is no secret
             listener.put_newest("reconnect", messages.reconnect(round(after * 1000)))
-        await self._wait_until_left(spread_seconds)
+        # The last ones need a moment to connect and recover elsewhere before they leave.
+        await self._wait_until_left(spread_seconds + self.limits.reconnect_grace_seconds)
         for listener in self._listeners:
             listener.close(CloseCode.RESTART)
         await self._wait_until_left(self.limits.drain_seconds + self.limits.close_seconds + 1)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spread_seconds(self) -> float:
+        """Take longer for many, so that whoever receives them all is not flooded."""
+        limits = self.limits
+        needed = len(self._listeners) / limits.reconnects_per_second
+        return min(max(limits.reconnect_spread_seconds, needed), limits.most_reconnect_spread_seconds)
 
     async def _wait_until_left(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -141,7 +151,10 @@ class Hub:
         self.metrics.connections.inc()
         if self._is_closing:
             listener.close(CloseCode.RESTART)
-        elif len(self._listeners) > self.limits.connections_per_task:
+        elif (
+            len(self._listeners) > self.limits.connections_per_task
+            or len(self._listeners) - self._joined > self.limits.unsigned_connections_per_task
+        ):
             listener.close(CloseCode.OVERLOADED)
         try:
             yield
@@ -162,13 +175,22 @@ class Hub:
         if len(audience.listeners) >= self.limits.connections_per_user:
             raise Disconnect(CloseCode.TOO_MANY, "You have too many connections")
         audience.listeners.add(listener)
+        self._joined += 1
         try:
             yield
         finally:
+            self._joined -= 1
             audience.listeners.discard(listener)
             if not audience.listeners:
                 audience.unsubscribe()
                 del self._audiences[user_id]
+
+    @asynccontextmanager
+    async def resuming(self, user_id: UserId) -> AsyncIterator[None]:
+        """Let one of the user's clients resume, and the next one only a moment later: the others' events must not wait for it."""
+        async with self._audiences[user_id].resuming:
+            yield
+            await asyncio.sleep(self.limits.resume_pause_seconds)
 
     async def listening(self, user_id: UserId) -> None:
         """Return when nothing that is committed from now on can be missed by the user's clients, who have joined."""
@@ -262,9 +284,10 @@ class Hub:
                 async with asyncio.timeout(self.limits.healing_seconds):
                     await self._gap_noted.wait()
             self._gap_noted.clear()
-            for user_id in tuple(self._gaps if self._bus.is_whole else self._audiences):
-                await self._heal(user_id)
-                await asyncio.sleep(1 / self.limits.healing_reads_per_second)
+            due = iter(tuple(self._gaps if self._bus.is_whole else self._audiences))
+            while users := list(islice(due, self.limits.healing_reads_at_once)):
+                await asyncio.gather(*map(self._heal, users))
+                await asyncio.sleep(len(users) / self.limits.healing_reads_per_second)
 
     async def _heal(self, user_id: UserId) -> None:
         """Tell a user's clients what may have been missed. It stays due until that has worked."""
@@ -285,7 +308,8 @@ class Hub:
             del self._gaps[user_id]
 
     async def _tell_missed(self, user_id: UserId, audience: _Audience) -> None:
-        events = await self.recovery.missed(user_id, audience.whole_until)
+        async with asyncio.timeout(self.limits.healing_read_seconds):
+            events = await self.recovery.missed(user_id, audience.whole_until)
         missed = [event for event in events if event.event_id not in audience.healed]
         for event in missed:
             self._tell(event, messages.job_event(event, await self.recovery.view(event.job)))

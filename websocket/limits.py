@@ -15,10 +15,13 @@ class SocketLimits:
     inbound_frames_per_second: int = 20
     connections_per_user: int = 20
     connections_per_task: int = 10_000
+    unsigned_connections_per_task: int = 1000
     undelivered_notices: int = 10_000
     snapshot_jobs: int = 50
     recovered_events: int = 1000
     healing_reads_per_second: int = 300
+    healing_reads_at_once: int = 16
+    reconnects_per_second: int = 1000
 
     hello_seconds: float = 5
     authenticate_seconds: float = 10
@@ -33,6 +36,10 @@ class SocketLimits:
     expiring_token_seconds: float = 60
     expired_token_seconds: float = 30
     healing_seconds: float = 3
+    healing_read_seconds: float = 3
+    resume_pause_seconds: float = 1
     reconnect_spread_seconds: float = 3
+    most_reconnect_spread_seconds: float = 5
+    reconnect_grace_seconds: float = 2
     drain_seconds: float = 3
     close_seconds: float = 2

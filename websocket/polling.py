@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from jobs import clock
-from jobs.errors import CloudUnavailable, CursorUnknown
+from jobs.errors import CursorUnknown
 from jobs.event_log import Cursor
 from jobs.events import JobEvent
 from jobs.ids import UserId
 from websocket import messages
-from websocket.close_codes import CloseCode
+from websocket.close_codes import CloseCode, Disconnect
 from websocket.hub import Hub
 from websocket.messages import Frame
 
@@ -58,7 +58,7 @@ async def poll(hub: Hub, user_id: UserId, after: str | None, wait_seconds: float
     waiting = _Waiting(is_gone)
     with hub.holding(waiting), hub.joined(waiting, user_id):
         if waiting.is_closed:
-            raise CloudUnavailable  # answered with nothing it would ask again at once
+            raise Disconnect(CloseCode.OVERLOADED)  # answered with nothing it would ask again at once
         await hub.listening(user_id)
         if after is None:
             return await _begin(hub, user_id, [])

@@ -119,16 +119,20 @@ class _Conversation:
                 case messages.Ping():
                     self._connection.put_newest("ping", self._desk.hub.ping(self._user_id))
                 case messages.Resume() as resume:
-                    # An event of now, told among those of then, would be where the client leaves off if it broke here.
-                    await self._connection.pause()
-                    await _recover(self._connection.write, self._user_id, resume.since, self._desk.hub)
-                    self._connection.go_live()
+                    await self._resume(resume)
                 case messages.Auth() as auth:
                     await self._renew(auth)
                 case messages.Cancel() as cancel:
                     await self._cancel(cancel)
                 case messages.Hello():
                     raise Disconnect(CloseCode.BAD_FRAME, "You have signed in already")
+
+    async def _resume(self, resume: messages.Resume) -> None:
+        async with self._desk.hub.resuming(self._user_id):
+            # An event of now, told among those of then, would be where the client leaves off if it broke here.
+            await self._connection.pause()
+            await _recover(self._connection.write, self._user_id, resume.since, self._desk.hub)
+            self._connection.go_live()
 
     async def _renew(self, auth: messages.Auth) -> None:
         """Take a fresh token; a bad one changes nothing, for the old one may still be good."""

@@ -100,8 +100,7 @@ class Stream:
             await response.prepare(request)
         try:
             with suppress(ConnectionError):
-                await self._write_beginning(response, beginning)
-                if not is_over:
+                if await self._write_beginning(response, beginning) and not is_over:
                     await self._write_owed(response)
         finally:
             if transport is not None:
@@ -109,12 +108,16 @@ class Stream:
                 asyncio.get_running_loop().call_later(self._limits.close_seconds, transport.abort)
         return response
 
-    async def _write_beginning(self, response: web.StreamResponse, beginning: AsyncIterator[Frame]) -> None:
+    async def _write_beginning(self, response: web.StreamResponse, beginning: AsyncIterator[Frame]) -> bool:
+        """Return whether it is complete; else nothing may follow it, or the client would come back from behind a hole."""
         try:
             async for frame in beginning:
                 await self._write(response, frame)
         except (CloudUnavailable, TimeoutError):
-            self.close(CloseCode.OVERLOADED, "Your jobs cannot be read just now")
+            self._end = self._end or CloseCode.OVERLOADED
+            await self._write(response, messages.error(self._end.error, "Your jobs cannot be read just now"))
+            return False
+        return True
 
     async def _write_owed(self, response: web.StreamResponse) -> None:
         while (owed := await self._outbox.take()) is not None:

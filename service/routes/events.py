@@ -7,14 +7,14 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from jobs.errors import CloudUnavailable
+from jobs.errors import CloudUnavailable, DarkroomError
 from jobs.model import Job
 from service import keys
 from service.errors import NotReady, TooManyRequests
 from service.routes.jobs import find
 from service.schemas import EventsRequest, parse
 from websocket import messages
-from websocket.close_codes import Disconnect
+from websocket.close_codes import CloseCode, Disconnect
 from websocket.messages import Frame, Snapshot
 from websocket.polling import poll
 from websocket.streams import CONTENT_TYPE, Stream
@@ -38,7 +38,7 @@ async def events(request: web.Request) -> web.StreamResponse:
             await hub.listening(caller.user_id)
             return await stream.run(request, _beginning(request, after))
     except Disconnect as error:
-        raise TooManyRequests(_RETRY_AFTER_SECONDS) from error
+        raise _refusal(error) from error
     except TimeoutError as error:
         raise CloudUnavailable from error
 
@@ -55,7 +55,12 @@ async def job_events(request: web.Request) -> web.StreamResponse:
             job = await find(request)  # once more: from now on nothing is missed
             return await stream.run(request, _beginning_of(request, job), is_over=job.terminal)
     except Disconnect as error:
-        raise TooManyRequests(_RETRY_AFTER_SECONDS) from error
+        raise _refusal(error) from error
+
+
+def _refusal(error: Disconnect) -> DarkroomError:
+    """Return how a request is told what a socket is told by a close code."""
+    return TooManyRequests(_RETRY_AFTER_SECONDS) if error.code is CloseCode.TOO_MANY else NotReady()
 
 
 def _check_open(stream: Stream) -> None:

@@ -197,7 +197,7 @@ def _wrong_events(jobs: Mapping[JobId, Job], told: Mapping[JobId, Mapping[int, s
             if len(types) > 1:
                 yield f"{job_id} has two different events for version {version}: {sorted(types)}"
         job = jobs.get(job_id)
-        if job is None:
+        if job is None or not versions:
             continue
         if max(versions) > job.version:
             yield f"{job_id} has an event for version {max(versions)} and is at {job.version}"

@@ -53,6 +53,7 @@ async def test_sigterm_finishes_the_job_in_hand_and_leaves_nobody_behind(tmp_pat
             await until(opened, "job.processing")
             ending = asyncio.create_task(service.end(signal.SIGTERM))
             await until(opened, "job.completed")
+            await until(opened, "reconnect")
             closed = await opened.receive()
         code, left = await ending
 

@@ -311,7 +311,10 @@ class Theatre:
     ) -> Push:
         """Start a push floor with some limits changed."""
         bus, registry, conditions = bus or InProcessBus(), CollectorRegistry(), conditions or Conditions()
-        settings = replace(SocketLimits(drain_seconds=0.3, close_seconds=0.3, reconnect_spread_seconds=0.1), **limits)  # type: ignore[arg-type]
+        quick = SocketLimits(
+            drain_seconds=0.3, close_seconds=0.3, reconnect_spread_seconds=0.1, reconnect_grace_seconds=0.1
+        )
+        settings = replace(quick, **limits)  # type: ignore[arg-type]
         recovery = Recovery(cast(EventLog, log or Log()), view, read_snapshot, settings)
         hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions)
         await hub.start()

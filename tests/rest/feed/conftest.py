@@ -12,7 +12,13 @@ from tests.rest.feed.live import Live, StartLive
 from websocket.hub import Hub
 
 NEVER: dict[str, float] = {"ping_message_seconds": 3600, "healing_seconds": 3600}
-QUICK = {"drain_seconds": 0.3, "close_seconds": 0.3, "reconnect_spread_seconds": 0.1, "write_check_seconds": 0.02}
+QUICK = {
+    "drain_seconds": 0.3,
+    "close_seconds": 0.3,
+    "reconnect_spread_seconds": 0.1,
+    "reconnect_grace_seconds": 0.1,
+    "write_check_seconds": 0.02,
+}
 
 
 @pytest_asyncio.fixture(loop_scope="session")

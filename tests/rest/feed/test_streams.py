@@ -151,7 +151,7 @@ async def test_a_process_has_only_so_many_streams_and_polls(start_live: StartLiv
         await stream.read_types("welcome", "snapshot")
         refused = await live.api.get("/events", headers=headers)
 
-    assert (503, "unavailable") == refused.error
+    assert (503, "not_ready") == refused.error
     assert int(refused.headers["Retry-After"]) > 0
 
 
@@ -181,8 +181,8 @@ async def test_a_drain_asks_streams_to_come_back_and_ends_them(live: Live) -> No
 
     assert 0 <= found[1]["data"]["afterMs"] <= 100
     assert ([], cursor) == await polling
-    assert (503, "unavailable") == (await live.api.get("/events", params={"after": cursor})).error
-    assert (503, "unavailable") == (await live.api.get("/events", headers={"Accept": "text/event-stream"})).error
+    assert (503, "not_ready") == (await live.api.get("/events", params={"after": cursor})).error
+    assert (503, "not_ready") == (await live.api.get("/events", headers={"Accept": "text/event-stream"})).error
 
 
 async def test_a_stream_whose_client_does_not_read_is_cut(start_live: StartLive) -> None:
