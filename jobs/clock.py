@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 DAY_SECONDS = 86_400
 
@@ -15,8 +16,13 @@ def now_milliseconds() -> int:
 
 def iso(milliseconds: int) -> str:
     """Write milliseconds since the epoch as ``2026-11-20T09:00:00.000Z``."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, rest = divmod(milliseconds, 1000)
+    return f"{_iso_second(second)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat().removesuffix("+00:00")
 
 
 def milliseconds(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from pydantic_core import to_json
 
 from jobs import clock
 from jobs.ids import EventId
@@ -20,4 +20,4 @@ def encode(
     """Write a message as compact JSON, without what it does not have; ``at`` is milliseconds since the epoch."""
     fields = {"type": message_type, "id": event_id, "time": clock.iso(at), "job": job, "data": data}
     present = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(present, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json(present)

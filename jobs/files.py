@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
 LINK_SECONDS = 24 * 3600
-_KEPT_LINKS = 4096
+_KEPT_LINKS = 16_384
+_SIGN_SECONDS = 5.0
 _LINK_REUSE_SECONDS = 300
 _HEAD_SECONDS = 5.0
 DOWNLOAD_LINK_SECONDS = 3600
@@ -140,6 +141,8 @@ class Files:
             )
             if len(self._links) > _KEPT_LINKS:
                 self._links.popitem(last=False)
+        else:
+            self._links.move_to_end(wanted)
         return link
 
     async def download_link(self, url: str, *, file_name: str) -> str:
@@ -150,7 +153,8 @@ class Files:
 
     async def _sign(self, params: dict[str, str], seconds: int) -> str:
         with aws.mapped_errors():
-            return await self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+            async with asyncio.timeout(_SIGN_SECONDS):  # credentials may have to be fetched
+                return await self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 
 
 def uploads_of(user_id: UserId) -> str:

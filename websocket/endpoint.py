@@ -58,7 +58,7 @@ class SocketEndpoint:
         transport = request.transport
         if transport is None:
             return  # the client left during the upgrade
-        connection = Connection(socket, transport.abort, limits=self._hub.limits, metrics=self._hub.metrics)
+        connection = Connection(socket, transport, limits=self._hub.limits, metrics=self._hub.metrics)
         since = request.query.get("since")
         extra: dict[str, object] = {"user_id": None, "connection_id": connection.connection_id}
 

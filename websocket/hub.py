@@ -332,11 +332,15 @@ class Hub:
         await self._put_to_all(frame.type, lambda _: frame)
 
     async def _put_to_all(self, key: str, frame_of: Callable[[UserId], Frame]) -> None:
+        clock_of = asyncio.get_running_loop().time
+        turn_ends = clock_of() + self.limits.turn_seconds
         for user_id in tuple(self._audiences):
             frame = frame_of(user_id)
             for listener in self._audience(user_id):
                 listener.put_newest(key, frame)
-            await asyncio.sleep(0)  # ten thousand sockets at a stretch would be felt
+            if clock_of() >= turn_ends:
+                await asyncio.sleep(0)  # ten thousand sockets at a stretch would be felt
+                turn_ends = clock_of() + self.limits.turn_seconds
 
     async def _check_all(self) -> None:
         while True:

@@ -11,6 +11,7 @@ class SocketLimits:
 
     outbox_frames: int = 256
     outbox_bytes: int = 256 * 1024
+    unread_bytes: int = 16 * 1024
     inbound_bytes: int = 16 * 1024
     inbound_frames_per_second: int = 20
     connections_per_user: int = 20
@@ -27,7 +28,6 @@ class SocketLimits:
     authenticate_seconds: float = 10
     cancel_seconds: float = 15
     snapshot_seconds: float = 15
-    view_seconds: float = 5
     turn_seconds: float = 0.005
     write_seconds: float = 10
     write_check_seconds: float = 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
@@ -17,12 +19,13 @@ from jobs.queue_place import QueuePlace
 from websocket.close_codes import CloseCode, Disconnect
 
 PROTOCOL = "darkroom.v1"
+_FINAL_TEXT = 0x81
 MAX_CURSOR_CHARACTERS = 100
 Ref: TypeAlias = str | int | None
 _ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELED, EventType.DELETED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Frame:
     """One message, encoded: the same ``content`` goes to every client, over whatever transport.
 
@@ -33,6 +36,16 @@ class Frame:
     content: bytes
     event_id: EventId | None = None
     job_id: JobId | None = None
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The whole WebSocket frame of RFC 6455: unmasked, final, text."""
+        length = len(self.content)
+        if length < 126:
+            return struct.pack("!BB", _FINAL_TEXT, length) + self.content
+        if length < 1 << 16:
+            return struct.pack("!BBH", _FINAL_TEXT, 126, length) + self.content
+        return struct.pack("!BBQ", _FINAL_TEXT, 127, length) + self.content
 
     @property
     def ends_job(self) -> bool:

@@ -59,6 +59,11 @@ class Outbox:
         if replaced is not None or frame.job_id is None or self._has_room(frame):
             self._add(key, frame)
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the writer waits for a frame: nothing is owed, and whatever is written now comes in its order."""
+        return self._writer_waits is not None and not self._writer_waits.done()
+
     async def take(self) -> Frame | None:
         """Wait for the next frame; None says that there will be no more, or not before somebody takes anew."""
         while not self._frames or self._is_interrupted:

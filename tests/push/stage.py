@@ -67,6 +67,18 @@ def progress(fraction: float, *, job_id: str = "job_1") -> JobProgress:
     return JobProgress(job=job(job_id=job_id), at=0, stage=Stage.GENERATING, fraction=fraction, message="Working")
 
 
+class FullTransport(asyncio.Transport):
+    """A transport that nothing can be written to at once, so that all is owed."""
+
+    def is_closing(self) -> bool:
+        """Stay open."""
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        """Be full."""
+        return 1 << 30
+
+
 async def plain_view(job: Job) -> dict[str, JSON]:
     """Write a job as JSON, unsigned."""
     return {"jobId": job.job_id, "userId": job.user_id, "version": job.version, "status": job.status.value}

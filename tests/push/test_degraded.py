@@ -18,7 +18,7 @@ from jobs.conditions import Conditions, Degradation
 from jobs.ids import EventId, UserId
 from service.readiness import report_gate
 from tests.consumers.gate.scene import MovedTime
-from tests.push.stage import Client, Message, Push, Theatre, completed
+from tests.push.stage import Client, FullTransport, Message, Push, Theatre, completed
 from websocket import messages
 from websocket.connection import Connection
 from websocket.messages import Snapshot
@@ -319,4 +319,4 @@ async def test_it_works_on_the_loops_own_clock() -> None:
 
 def _unstarted_connection(push: Push) -> Connection:
     """Return a connection that gathers frames and has no writer to send them."""
-    return Connection(web.WebSocketResponse(), lambda: None, limits=push.hub.limits, metrics=push.hub.metrics)
+    return Connection(web.WebSocketResponse(), FullTransport(), limits=push.hub.limits, metrics=push.hub.metrics)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from jobs.ids import EventId, UserId
 from jobs.model import JSON, Job
-from tests.push.stage import Push, Theatre, completed, plain_view, progress
+from tests.push.stage import FullTransport, Push, Theatre, completed, plain_view, progress
 from websocket.connection import Connection
 from websocket.messages import Snapshot
 
@@ -154,24 +154,6 @@ async def test_a_view_that_fails_closes_its_user_and_nobody_else(theatre: Theatr
     assert not push.hub.failed.done()
 
 
-async def test_a_view_that_hangs_is_given_up(theatre: Theatre) -> None:
-    """A hung view delays the others by its time-out and no more."""
-
-    async def view(job: Job) -> dict[str, JSON]:
-        if job.user_id == "alice":
-            await asyncio.Event().wait()
-        return await plain_view(job)
-
-    push = await theatre.start(view=view, view_seconds=0.05)
-    alice, bob = [await push.connect_live(name) for name in ("alice", "bob")]
-    push.bus.publish(completed("alice"))
-    push.bus.publish(completed("bob"))
-
-    await bob.read_types("job.completed")
-
-    assert await alice.read_error() == ("unavailable", 4503)
-
-
 async def test_notices_beyond_the_bound_close_their_user(theatre: Theatre) -> None:
     """A notice is never left out in silence."""
     push = await theatre.start(undelivered_notices=1)
@@ -215,4 +197,4 @@ async def test_an_unforeseen_failure_stays_on_its_socket(theatre: Theatre, error
 def _unstarted_connection(push: Push) -> Connection:
     """Return a connection that gathers frames and has no writer to send them."""
     socket = web.WebSocketResponse()
-    return Connection(socket, lambda: None, limits=push.hub.limits, metrics=push.hub.metrics)
+    return Connection(socket, FullTransport(), limits=push.hub.limits, metrics=push.hub.metrics)
