@@ -6,28 +6,32 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from consumers.webhook_lookups import Lookup, LookupPool
 from jobs.errors import InvalidRequest
+from jobs.ids import UserId
 
 MAX_URL_CHARACTERS: Final = 2048
 _LOOKUP_SECONDS: Final = 5.0
-_LOOKUPS_AT_ONCE: Final = 64
+_REGISTRATIONS_AT_ONCE: Final = 16
+_REGISTRATIONS_PER_USER: Final = 2
+_DELIVERIES_AT_ONCE: Final = 64
 _LEAST_OTHER_PORT: Final = 1024
 _HTTPS_PORT: Final = 443
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-
-Lookup: TypeAlias = Callable[..., list[tuple[Any, ...]]]
-"""What ``socket.getaddrinfo`` is."""
+# Special by the registries of IANA, though not every Python knows or says so.
+_NOT_PUBLIC: Final = (
+    ipaddress.ip_network("192.0.0.0/24"),
+    ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("3fff::/20"),
+)
 
 
 class AddressRefused(InvalidRequest):
@@ -39,6 +43,8 @@ class AddressRefused(InvalidRequest):
 
 def is_public(text: str) -> bool:
     """Tell whether an IP address is one of the open internet, also when an IPv6 address carries an IPv4 one."""
+    if "%" in text:  # a zone: what it leads to is a matter of this machine
+        return False
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -47,9 +53,13 @@ def is_public(text: str) -> bool:
         carried = _carried(address)
         if carried is None:
             # Beyond 2000::/3 Python calls addresses global that no network routes.
-            return address in _UNICAST and address.is_global
+            return address in _UNICAST and address.is_global and not _is_special(address)
         address = carried
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not _is_special(address)
+
+
+def _is_special(address: IPv4Address | IPv6Address) -> bool:
+    return any(address in network for network in _NOT_PUBLIC)
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
@@ -67,10 +77,9 @@ class Addresses(AbstractResolver):
 
     def __init__(self, *, allow_private: bool = False, lookup: Lookup = socket.getaddrinfo) -> None:
         self._allow_private = allow_private
-        self._lookup = lookup
-        # Threads of our own: names that nobody answers for would otherwise hold up every other look-up of the process.
-        self._under_way: dict[tuple[str, int, int], asyncio.Future[list[tuple[Any, ...]]]] = {}
-        self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="webhook-dns")
+        # Apart, so that names put in by whoever registers hold up no delivery.
+        self._registrations = LookupPool(lookup, at_once=_REGISTRATIONS_AT_ONCE, per_owner=_REGISTRATIONS_PER_USER)
+        self._deliveries = LookupPool(lookup, at_once=_DELIVERIES_AT_ONCE)
 
     def read(self, text: str) -> URL:
         """Read the address of an endpoint, without asking for it. Raises AddressRefused."""
@@ -89,43 +98,39 @@ class Addresses(AbstractResolver):
             _check_host(host, port)
         return url
 
-    async def check(self, text: str) -> None:
-        """Read the address of an endpoint and look up its host. Raises AddressRefused."""
+    async def check(self, text: str, user_id: UserId) -> None:
+        """Read the address of a user's endpoint and look up its host.
+
+        Raises AddressRefused, and CloudUnavailable when too many look-ups are under way.
+        """
         url = self.read(text)
         try:
             async with asyncio.timeout(_LOOKUP_SECONDS):
-                await self.resolve(url.raw_host or "", url.port or _HTTPS_PORT, socket.AF_UNSPEC)
+                await self._resolve(self._registrations, url.raw_host or "", url.port or _HTTPS_PORT, owner=user_id)
         except (OSError, UnicodeError) as error:  # a time-out is an OSError too
             raise AddressRefused("The host of url cannot be found") from error
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Look up a host. Raises AddressRefused when any of its addresses is, OSError when it has none."""
-        found = await self._find(host, port, family)
+        """Look up a host for a delivery.
+
+        Raises AddressRefused when any of its addresses is, OSError when it has none,
+        and CloudUnavailable when too many look-ups are under way.
+        """
+        return await self._resolve(self._deliveries, host, port, family)
+
+    async def _resolve(
+        self, pool: LookupPool, host: str, port: int, family: int = socket.AF_UNSPEC, *, owner: str | None = None
+    ) -> list[ResolveResult]:
+        found = await pool.find(host, port, family, owner=owner)
         results = [_result(host, port, family, where[0]) for family, _, _, _, where in found]
         if not self._allow_private and not all(is_public(result["host"]) for result in results):
             raise AddressRefused("The host of url is at an address that is not public")
         return results
 
-    async def _find(self, host: str, port: int, family: int) -> list[tuple[Any, ...]]:
-        """Look up a host; who asks while that is under way shares the answer, so a name that hangs holds one thread."""
-        under_way = self._under_way.get((host, port, family))
-        if under_way is None:
-            find = partial(self._lookup, host, port, type=socket.SOCK_STREAM, family=family)
-            under_way = asyncio.get_running_loop().run_in_executor(self._threads, find)
-            self._under_way[host, port, family] = under_way
-            under_way.add_done_callback(partial(self._note_found, (host, port, family)))
-        return await asyncio.shield(under_way)
-
-    def _note_found(self, key: tuple[str, int, int], found: asyncio.Future[list[tuple[Any, ...]]]) -> None:
-        del self._under_way[key]
-        if not found.cancelled():
-            found.exception()  # those who asked may have gone
-
     async def close(self) -> None:
-        """Look up nothing more; does not wait for names that nobody answers for."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Leave what is under way to itself: nothing waits for names that nobody answers for."""
 
 
 def _check_host(host: str, port: int | None) -> None:

@@ -9,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
@@ -21,17 +21,22 @@ from jobs.webhook_queue import Order, ReceivedOrder, WebhookQueue
 
 logger = logging.getLogger(__name__)
 
+_Name = TypeVar("_Name")
 _MAX_BACKOFF_SECONDS: Final = 10.0
-_MAX_TURNED_AWAY_SECONDS: Final = 300.0
+_MAX_TURNED_AWAY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryLimits:
-    """How many deliveries at once: in all, to one host, and of one user. ``retry_scale`` shortens the waits, for tests."""
+    """How many deliveries at once: in all, to one host, of one user, and of one user to one host.
+
+    ``retry_scale`` shortens the waits, for tests.
+    """
 
     at_once: int = 32
-    per_host: int = 2
+    per_host: int = 8
     per_user: int = 8
+    per_user_and_host: int = 2
     retry_scale: float = 1.0
 
 
@@ -47,6 +52,7 @@ class WebhookWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._hosts: Tally[str] = Tally()
         self._users: Tally[str] = Tally()
+        self._pairs: Tally[tuple[str, str]] = Tally()
         self._slot_freed = asyncio.Event()
         self._fetcher: asyncio.Task[None] | None = None
         self._ended = prometheus_client.Counter(
@@ -135,21 +141,32 @@ class WebhookWorker:
     @contextmanager
     def _place(self, order: Order) -> Iterator[bool]:
         """Take a place at the host and one of the user's, so that nobody's dead endpoint holds all slots."""
-        host, user = order.host, order.user_id
-        if self._hosts[host] >= self._limits.per_host or self._users[user] >= self._limits.per_user:
+        if not self._has_room(order):
             yield False
             return
+        host, user = order.host, order.user_id
         self._hosts[host] += 1
         self._users[user] += 1
+        self._pairs[user, host] += 1
         try:
             yield True
         finally:
             _leave(self._hosts, host)
             _leave(self._users, user)
+            _leave(self._pairs, (user, host))
+
+    def _has_room(self, order: Order) -> bool:
+        # A host may serve many users: the few places of each keep one user's hanging calls from taking all of it.
+        return (
+            self._hosts[order.host] < self._limits.per_host
+            and self._users[order.user_id] < self._limits.per_user
+            and self._pairs[order.user_id, order.host] < self._limits.per_user_and_host
+        )
 
     async def _turn_away(self, order: Order) -> None:
-        """Send it on. Each wait is longer than the last: what a hanging host is owed must not fill the queue's time."""
-        seconds = min(_MAX_TURNED_AWAY_SECONDS, 2.0 * 2 ** min(order.turned_away, 10)) * jitter(0.5)
+        """Send it on. The waits grow: what a hanging host is owed must not fill the queue's time."""
+        longest = min(_MAX_TURNED_AWAY_SECONDS, 3.0 * 2 ** min(order.turned_away, 10))
+        seconds = longest * random.uniform(0.4, 1)  # noqa: S311 - jitter is no secret
         again = order.model_copy(update={"turned_away": order.turned_away + 1})
         await self._queue.send([again], delay_seconds=seconds * self._limits.retry_scale)
 
@@ -168,7 +185,7 @@ class WebhookWorker:
             self.failed.set_result(None)
 
 
-def _leave(tally: Tally[str], name: str) -> None:
+def _leave(tally: Tally[_Name], name: _Name) -> None:
     tally[name] -= 1
     if tally[name] <= 0:
         del tally[name]

@@ -27,7 +27,7 @@ class WebhookDesk:
         table: WebhookTable,
         deliveries: DeliveryTable,
         queue: WebhookQueue,
-        check: Callable[[str], Awaitable[None]],
+        check: Callable[[str, UserId], Awaitable[None]],
     ) -> None:
         self._table = table
         self._deliveries = deliveries
@@ -38,7 +38,7 @@ class WebhookDesk:
         self, user_id: UserId, url: str, *, events: tuple[EventType, ...] | None, description: str | None
     ) -> Webhook:
         """Store a webhook, for the ends of jobs unless told. Raises InvalidRequest and TooManyWebhooks."""
-        await self._check(url)
+        await self._check(url, user_id)
         webhook = new_webhook(user_id, url, events or USUAL_EVENTS, description)
         await self._table.add(webhook)
         return webhook
@@ -58,7 +58,7 @@ class WebhookDesk:
     async def enable(self, user_id: UserId, webhook_id: str) -> Webhook:
         """Begin again to deliver to a webhook that was disabled. Raises WebhookNotFound and InvalidRequest."""
         webhook = await self.find(user_id, webhook_id)
-        await self._check(webhook.url)
+        await self._check(webhook.url, user_id)
         return await self._table.enable(webhook)
 
     async def test(self, user_id: UserId, webhook_id: str) -> str:

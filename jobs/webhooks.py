@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
@@ -43,9 +43,10 @@ class Webhook:
 
     webhook_id: str
     user_id: UserId
-    url: str
+    # Neither may be read in a log: many an address is a secret by itself.
+    url: str = field(repr=False)
     events: tuple[EventType, ...]
-    secret: str
+    secret: str = field(repr=False)
     created_at: int
     description: str | None = None
     disabled_reason: str | None = None

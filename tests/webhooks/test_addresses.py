@@ -9,12 +9,15 @@ import threading
 import pytest
 
 from consumers.addresses import Addresses, AddressRefused, is_public
+from consumers.webhook_lookups import Lookup, LookupPool
 from consumers.webhook_sender import Answer, open_sender
+from jobs.errors import CloudUnavailable
 from jobs.ids import UserId
 from tests.webhooks.endpoint import Endpoint
 from tests.webhooks.ground import WebhookGround, public_addresses
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+USER = UserId("user")
 PUBLIC = "93.184.216.34"
 PRIVATE = {
     "loopback": "127.0.0.1",
@@ -47,6 +50,11 @@ PRIVATE = {
     "NAT64 credentials": "64:ff9b::a9fe:a9fe",
     "local NAT64": "64:ff9b:1::1",
     "6to4 private": "2002:0a00:0001::1",
+    "protocol assignments": "192.0.0.9",
+    "6to4 relay": "192.88.99.1",
+    "mapped 6to4 relay": "::ffff:192.88.99.1",
+    "documentation 6, the newer": "3fff:0fff::1",
+    "public 6 with a zone": "2606:4700:4700::1111%1",
     "no address": "example",
 }
 
@@ -99,7 +107,7 @@ async def test_a_public_address_is_taken() -> None:
     """On the usual port and on others."""
     async with public_addresses(PUBLIC) as addresses:
         for url in ("https://hooks.example/path?key=1", "https://hooks.example:8443/", f"https://{PUBLIC}/"):
-            await addresses.check(url)
+            await addresses.check(url, USER)
 
 
 async def test_a_name_of_which_one_address_is_private_is_refused() -> None:
@@ -110,7 +118,7 @@ async def test_a_name_of_which_one_address_is_private_is_refused() -> None:
 
     addresses = Addresses(lookup=lookup)
     with pytest.raises(AddressRefused, match="not public"):
-        await addresses.check("https://hooks.example/")
+        await addresses.check("https://hooks.example/", USER)
     await addresses.close()
 
 
@@ -122,7 +130,7 @@ async def test_a_name_that_nobody_knows_is_refused() -> None:
 
     addresses = Addresses(lookup=lookup)
     with pytest.raises(AddressRefused, match="cannot be found"):
-        await addresses.check("https://hooks.example/")
+        await addresses.check("https://hooks.example/", USER)
     await addresses.close()
 
 
@@ -131,7 +139,7 @@ async def test_a_name_that_this_machine_reads_as_loopback_is_refused(host: str) 
     """The real look-up; it understands more than addresses in their usual form."""
     addresses = Addresses()
     with pytest.raises(AddressRefused):
-        await addresses.check(f"https://{host}/")
+        await addresses.check(f"https://{host}/", USER)
     await addresses.close()
 
 
@@ -143,7 +151,7 @@ async def test_a_name_that_turns_private_after_its_registration_is_never_called(
     listener = await asyncio.start_server(lambda _, writer: _note(connections, writer), "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with listener, public_addresses(PUBLIC, "127.0.0.1") as addresses:
-        await addresses.check(f"https://hooks.example:{port}/")
+        await addresses.check(f"https://hooks.example:{port}/", USER)
         webhook = await webhooks.webhook(user, f"https://localhost:{port}/")
         async with webhooks.courier(addresses) as courier:
             await courier.carry_out(await webhooks.order(user))
@@ -195,6 +203,69 @@ async def test_names_that_nobody_answers_for_hold_up_no_other_lookup(endpoint: E
     assert Answer(status_code=204) == answer
     assert usual
     assert all(still_waiting)
+
+
+async def test_a_user_s_hanging_names_hold_up_neither_other_registrations_nor_deliveries() -> None:
+    """Two at once; the third is refused at once, and another user's name and a delivery's are found."""
+    answered = threading.Event()
+    addresses = Addresses(lookup=_hanging(answered))
+    dead = [asyncio.create_task(addresses.check(f"https://dead{number}/", USER)) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(CloudUnavailable, match="Too many names"):
+        await addresses.check("https://dead2/", USER)
+    await addresses.check("https://hooks.example/", UserId("another"))
+    found = await addresses.resolve("hooks.example", 443)
+    answered.set()
+    await asyncio.gather(*dead)
+    await addresses.check("https://hooks.example/", USER)
+
+    assert PUBLIC == found[0]["host"]
+
+
+async def test_a_full_pool_refuses_at_once_and_ends_with_the_process() -> None:
+    """Nothing is queued, and no thread has to be waited for."""
+    answered = threading.Event()
+    pool = LookupPool(_hanging(answered), at_once=1)
+    dead = asyncio.create_task(pool.find("dead", 443, 0))
+    await asyncio.sleep(0)
+    daemons = [thread.daemon for thread in threading.enumerate() if thread.name == "webhook-dns"]
+    with pytest.raises(CloudUnavailable):
+        await pool.find("hooks.example", 443, 0)
+    answered.set()
+    await dead
+
+    assert daemons
+    assert all(daemons)
+    assert await pool.find("hooks.example", 443, 0)
+
+
+async def test_a_delivery_that_finds_the_look_ups_full_uses_up_no_attempt(
+    webhooks: WebhookGround, user: UserId
+) -> None:
+    """Its worker puts the order off, as it does when our cloud does not answer."""
+    webhook = await webhooks.webhook(user, "http://hooks.example:8080/")
+    order = await webhooks.order(user)
+    answered = threading.Event()
+    addresses = Addresses(allow_private=True, lookup=_hanging(answered))
+    dead = [asyncio.create_task(addresses.resolve(f"dead{number}", 80)) for number in range(64)]
+    await asyncio.sleep(0)
+    async with webhooks.courier(addresses) as courier:
+        with pytest.raises(CloudUnavailable):
+            await courier.carry_out(order)
+    answered.set()
+    await asyncio.gather(*dead)
+    (delivery,) = await webhooks.listed(webhook)
+
+    assert ("pending", 0, None) == (delivery.status, delivery.attempts, delivery.error)
+
+
+def _hanging(answered: threading.Event) -> Lookup:
+    def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host.startswith("dead"):
+            answered.wait(20)
+        return [(socket.AF_INET, 0, 0, "", (PUBLIC, port))]
+
+    return lookup
 
 
 def _note(connections: list[object], writer: asyncio.StreamWriter) -> None:

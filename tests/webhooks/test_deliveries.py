@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from jobs import clock
 from jobs.events import EventType
 from jobs.ids import EventId, UserId
 from jobs.webhook_deliveries import DeliveryStatus, Settlement
-from jobs.webhook_queue import ReceivedOrder, WebhookQueue
+from jobs.webhook_queue import Order, ReceivedOrder, WebhookQueue
 from jobs.webhooks import WebhookTable
 from tests.webhooks.conftest import Listen
 from tests.webhooks.endpoint import Endpoint
@@ -302,6 +303,28 @@ async def test_one_user_s_many_dead_endpoints_leave_room_for_others(
     assert 2 == held
 
 
+async def test_one_user_s_hanging_calls_leave_others_room_at_the_same_host(
+    webhooks: WebhookGround, listen: Listen, user: UserId
+) -> None:
+    """A host that serves many: two places are the user's, the next is another's."""
+    hanging, healthy = await listen(), await listen()
+    hanging.hangs = True
+    other = UserId(f"{user}-other")
+    await webhooks.webhook(user, hanging.url(host="shared.example"))
+    await webhooks.webhook(other, healthy.url(host="shared.example"))
+    for _ in range(3):
+        await webhooks.offer(await webhooks.completed(user))
+    async with webhooks.worker():
+        await hanging.until(2)
+        await webhooks.offer(await webhooks.completed(other))
+        await healthy.until(1)
+        held = len(hanging.calls)
+        hanging.let_go()
+        await hanging.until(3)
+
+    assert 2 == held
+
+
 async def test_a_message_that_is_not_ours_hurts_nobody(
     webhooks: WebhookGround, endpoint: Endpoint, user: UserId
 ) -> None:
@@ -387,3 +410,26 @@ async def test_a_worker_that_dies_says_so(webhooks: WebhookGround) -> None:
         async with asyncio.timeout(5):
             await worker.failed
         await worker.stop(0)
+
+
+async def test_whoever_is_turned_away_waits_half_a_minute_at_most(
+    webhooks: WebhookGround, endpoint: Endpoint, user: UserId
+) -> None:
+    """However often that was."""
+    delays: list[float] = []
+
+    class Noting(WebhookQueue):
+        async def send(self, orders: Iterable[Order], *, delay_seconds: float | None = None) -> None:
+            delays.append(delay_seconds or 0)
+
+    await webhooks.webhook(user, endpoint.url())
+    order = await webhooks.order(user)
+    queue = Noting(webhooks.clients.sqs, webhooks.clients.receiver, url=webhooks.queue_url)
+    async with webhooks.courier() as courier:
+        worker = WebhookWorker(queue, courier, DeliveryLimits(), CollectorRegistry())
+        for times in (0, 3, 50, 5000):
+            await worker._turn_away(order.model_copy(update={"turned_away": times}))
+
+    assert 4 == len(delays)
+    assert delays[0] <= 3
+    assert all(0 < delay <= 30 for delay in delays)

@@ -10,7 +10,7 @@ import pytest
 from jobs.errors import CloudUnavailable, TooManyWebhooks, WebhookNotFound
 from jobs.ids import UserId
 from jobs.webhook_queue import WebhookQueue
-from jobs.webhooks import MAX_WEBHOOKS, WebhookOutbox, WebhookTable
+from jobs.webhooks import MAX_WEBHOOKS, WebhookOutbox, WebhookTable, new_webhook
 from tests.aws_faults import RefusesCalls
 from tests.webhooks.ground import WebhookGround
 
@@ -93,3 +93,11 @@ async def test_a_webhook_belongs_to_its_user(webhooks: WebhookGround, user: User
 
     assert webhook == await webhooks.table.get(user, webhook.webhook_id)
     assert (webhook,) == await webhooks.table.of_user(user)
+
+
+def test_a_webhook_in_a_log_shows_neither_its_secret_nor_its_address() -> None:
+    """Many an address is a secret by itself."""
+    webhook = new_webhook(UserId("user"), "https://hooks.example/key", (), None)
+
+    assert webhook.secret not in repr(webhook)
+    assert "hooks.example" not in repr(webhook)
