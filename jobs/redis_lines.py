@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
-from random import randrange
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,7 +23,6 @@ SILENCE_SECONDS: Final = 3.0
 CONNECT_SECONDS: Final = 1.0
 _CHANNELS_AT_ONCE: Final = 500
 _MESSAGES_PER_TURN: Final = 100
-_BEAT_NAMES: Final = 16_384
 _CLUSTER: Final = "+cluster"
 
 
@@ -77,10 +75,8 @@ class Line:
         self._has_changed.set()
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Speak on channels of this server. Raises LINE_ERRORS, also when it is a replica, where others may not listen."""
+        """Speak on channels of this server."""
         pipeline = self._client.pipeline(transaction=False)
-        # A replica takes messages, but refuses every write. This one leaves nothing behind, and a full server takes it, too.
-        pipeline.execute_command("DEL", self._beat_channel)
         for channel, payload in messages:
             pipeline.execute_command("SPUBLISH" if self._is_sharded else "PUBLISH", channel, payload)
         async with asyncio.timeout(REPLY_SECONDS):
@@ -88,7 +84,6 @@ class Line:
 
     async def run(self) -> None:
         """Listen and beat for ever. Raises LINE_ERRORS, in a group."""
-        await self.publish([])  # before anybody is told of listening to a replica, over and over
         async with asyncio.timeout(REPLY_SECONDS):
             await self._subscribe(self._beat_channel)
         async with asyncio.TaskGroup() as group:
@@ -115,8 +110,6 @@ class Line:
             self._has_changed.clear()
             changed, self._changed = self._changed - self._asked, set()
             wanted = [channel for channel in changed if self._ears.wants(channel)]
-            for channel in self._subscribed.intersection(wanted):
-                self._ears.listening(channel)  # whoever wants it now came before the last one's channel was left
             await self._ask(self._subscribe, [channel for channel in wanted if channel not in self._subscribed])
             await self._ask(self._unsubscribe, list(changed.intersection(self._subscribed).difference(wanted)))
 
@@ -203,8 +196,7 @@ async def open_lines(url: str, prefix: str, ears: Ears) -> AsyncIterator[Lines]:
         cluster = await _open_cluster(stack, plain_url)
         lines = {}
         for server in cluster.get_primaries():
-            # Another one each time: while a slot is moving, writes to it may be refused.
-            names = (f"{prefix}:beat:{number}" for number in count(randrange(_BEAT_NAMES)))  # noqa: S311 - no secret
+            names = (f"{prefix}:beat:{number}" for number in count())
             beat_channel = next(name for name in names if _server(cluster, name) == server.name)
             server_url = _at(plain_url, str(server.host), int(server.port))
             lines[server.name] = await _open_line(stack, server_url, beat_channel, ears, is_sharded=True)

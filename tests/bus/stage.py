@@ -78,12 +78,11 @@ async def watch(bus: EventBus, user: UserId = ALICE) -> tuple[Ear, Callable[[], 
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """One task's bus over Redis, all it has told, in its order, and the events it has not sent in time."""
+    """One task's bus over Redis, and all it has told, in its order."""
 
     bus: RedisBus
     registry: CollectorRegistry
     told: list[tuple[str, UserId | bool | Notice]]
-    late: list[JobEvent]
 
     @property
     def healed(self) -> list[UserId]:
@@ -124,6 +123,4 @@ def new_task(url: str, prefix: str) -> Task:
     told: list[tuple[str, UserId | bool | Notice]] = []
     bus = RedisBus(url, prefix=prefix, registry=registry, report=lambda is_whole: told.append(("report", is_whole)))
     bus.on_gap(lambda user: told.append(("heal", user)))
-    late: list[JobEvent] = []
-    bus.on_dropped(late.append)
-    return Task(bus=bus, registry=registry, told=told, late=late)
+    return Task(bus=bus, registry=registry, told=told)

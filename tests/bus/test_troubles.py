@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,7 +15,7 @@ from jobs import notices
 from jobs.events import JobEvent
 from jobs.ids import JobId, UserId
 from jobs.notices import Word
-from jobs.redis_bus import HANG_UP_SECONDS, PROGRESS_PER_USER, STOP_SECONDS, UNSENT_NOTICES, RedisBus
+from jobs.redis_bus import PROGRESS_PER_USER, UNSENT_NOTICES, RedisBus
 from tests.bus.conftest import StartTask
 from tests.bus.redis_server import RedisServer
 from tests.bus.stage import ALICE, WAIT_SECONDS, Task, completed, job, new_task, progress, watch
@@ -267,90 +266,6 @@ async def test_others_are_told_what_could_not_be_sent(server: RedisServer, start
 
 
 @one_server
-async def test_events_that_are_sent_late_are_noted(server: RedisServer, start_task: StartTask) -> None:
-    """Those that waited when the bus was cut, and those that came while it was; they are sent all the same."""
-    here, there = await start_task(), await start_task()
-    ear, _ = await watch(here.bus)
-    server.hang()
-    there.bus.publish(completed(0))
-    await asyncio.sleep(0.1)  # now it is under way; the others wait behind it
-    there.bus.publish(completed(1))
-    there.bus.publish(progress(0.5))
-    there.bus.publish(completed(2))
-    await there.cut()
-    assert [0, 1, 2] == [event.job.version for event in there.late]
-
-    there.bus.publish(completed(3))
-    assert completed(3) == there.late[-1]
-    server.resume()
-    while await ear.next() != completed(3):
-        pass
-    await there.whole()
-    there.bus.publish(completed(4))
-    assert completed(4) == await ear.next()
-    assert completed(4) not in there.late
-
-
-@one_server
-async def test_a_server_that_becomes_a_replica_counts_as_gone(
-    server: RedisServer, start_task: StartTask, tmp_path: Path
-) -> None:
-    """It keeps its connections and takes messages, but others have moved on; until it is itself again, nobody is healed."""
-    here, there = await start_task(), await start_task()
-    ear, _ = await watch(here.bus)
-    (tmp_path / "primary").mkdir()
-    primary = RedisServer(tmp_path / "primary")
-    await asyncio.to_thread(primary.start)
-    try:
-        server.command("REPLICAOF", "127.0.0.1", primary.port)
-        there.bus.publish(completed(1))
-        async with asyncio.timeout(5):
-            await here.cut()
-            await there.cut()
-        healed_before = len(here.healed)
-        await asyncio.sleep(2)  # time for some attempts
-        assert [True, False] == here.reports == there.reports
-        assert healed_before == len(here.healed)
-        assert [completed(1)] == there.late
-
-        server.command("REPLICAOF", "NO", "ONE")
-        await here.whole()
-        await there.whole()
-    finally:
-        primary.kill()
-    assert len(here.healed) > healed_before
-    there.bus.publish(completed(2))
-    while await ear.next() != completed(2):
-        pass
-
-
-@one_server
-async def test_a_server_that_is_full_serves_all_the_same(server: RedisServer, start_task: StartTask) -> None:
-    """Nothing is stored there, so no room is needed."""
-    server.command("CONFIG", "SET", "maxmemory", 1)
-    here, there = await start_task(), await start_task()
-    ear, _ = await watch(here.bus)
-
-    there.bus.publish(completed(1))
-
-    assert completed(1) == await ear.next()
-    assert "0" == server.command("DBSIZE")
-
-
-@one_server
-async def test_a_user_who_comes_back_at_once_is_not_waited_for(server: RedisServer, start_task: StartTask) -> None:
-    """The channel is subscribed still, so there is no answer to wait for, and nothing was missed."""
-    here = await start_task()
-    _, end = await watch(here.bus)
-
-    end()
-    async with asyncio.timeout(0.5):
-        await watch(here.bus)
-
-    assert [] == here.healed
-
-
-@one_server
 async def test_a_notice_that_cannot_be_written_costs_no_other(
     server: RedisServer, start_task: StartTask, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -427,7 +342,7 @@ async def test_a_stop_while_the_server_hangs_ends_soon(server: RedisServer) -> N
     task.bus.publish(completed(1))
     server.hang()
 
-    async with asyncio.timeout(STOP_SECONDS + HANG_UP_SECONDS + 1):
+    async with asyncio.timeout(8):
         await task.bus.stop()
 
 
