@@ -17,13 +17,7 @@ from tests.chaos.stage import Service, Stage
 from tests.chaos.test_kill_points import calls_gemini
 from tests.person import Person, until
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(90),
-    # A call that is dropped while the fault proxy dials for it leaves the proxy's own connection to the garbage collector.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
 Message = dict[str, Any]
 

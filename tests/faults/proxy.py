@@ -41,7 +41,7 @@ class FaultProxy:
         self._upstream = (parts.hostname or "", parts.port or 80)
         self._rules: list[Rule] = []
         self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._connections: dict[asyncio.Task[None], _Connection] = {}
         self._broken: list[Exception] = []
         # Bound but not listening: while the proxy is down its port refuses, and nobody else gets it.
         self._reservation = socket.socket()
@@ -83,8 +83,8 @@ class FaultProxy:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for writer in self._connections.values():
-            _reset(writer)
+        for connection in self._connections.values():
+            connection.reset()
         # A callback may call this: its own connection ends by itself.
         others = self._connections.keys() - {asyncio.current_task()}
         for task in others:
@@ -104,13 +104,17 @@ class FaultProxy:
         return int(self._reservation.getsockname()[1])
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            _reset(writer)  # it was accepted in the moment of going down
+            return
         connection = _Connection(self._upstream, self._rules, reader, writer)
         task = asyncio.create_task(connection.serve(), name="fault-proxy-connection")
-        self._connections[task] = writer
+        self._connections[task] = connection
         task.add_done_callback(self._end)
 
     def _end(self, task: asyncio.Task[None]) -> None:
-        del self._connections[task]
+        # Not for its task to do: a client leaves, and while its request is taken back ``down`` cancels the task once more.
+        self._connections.pop(task).close()
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._broken.append(error)
 
@@ -136,16 +140,20 @@ class _Connection:
     async def serve(self) -> None:
         """Serve one request after the other until a side closes or a fault ends it."""
         ends = (_ConnectionEnds, UnreadableMessage, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError)
-        try:
-            with contextlib.suppress(*ends):
-                while True:
-                    await self._serve_one(await self._read_request(await self._next_head))
-        finally:
-            self._next_head.cancel()
-            await asyncio.wait([self._next_head])
-            _ = self._next_head.cancelled() or self._next_head.exception()
-            self._hang_up()
-            self._writer.close()
+        with contextlib.suppress(*ends):
+            while True:
+                await self._serve_one(await self._read_request(await self._next_head))
+
+    def close(self) -> None:
+        """Let go of both sides, and of the upstream's half-way through a request; to be called once ``serve`` is over."""
+        if not self._next_head.cancel() and not self._next_head.cancelled():
+            self._next_head.exception()  # not asked, it would be logged
+        self._hang_up()
+        self._writer.close()
+
+    def reset(self) -> None:
+        """Throw the client out."""
+        _reset(self._writer)
 
     def _read_head(self) -> asyncio.Task[Head]:
         return asyncio.create_task(messages.read_head(self._reader), name="fault-proxy-head")
@@ -230,11 +238,12 @@ class _Connection:
 
     def _hang_up(self) -> None:
         if self._upstream is not None:
-            self._upstream[1].close()
+            self._upstream[1].transport.abort()
             self._upstream = None
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST: linger zero throws away what was not sent."""
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    """Close with RST, unless it is closed: linger zero throws away what was not sent."""
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

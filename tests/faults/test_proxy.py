@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import itertools
 import json
+import warnings
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -12,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.faults.proxy import FaultProxy
+from tests.faults.proxy import HOST, FaultProxy
 from tests.faults.rules import Rule
 
 BIG = 20 * 1024 * 1024
@@ -287,6 +290,31 @@ async def test_down_cuts_everybody_off_and_up_takes_them_back(
         await post(session, proxy, "/")
     await proxy.up()
     assert await post(session, proxy, "/") == b"body"
+
+
+async def turns(number: int) -> None:
+    """Let the loop go round so often."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("path", ["/", "/poll"])
+async def test_a_request_that_is_dropped_at_any_moment_leaves_no_connection(proxy: FaultProxy, path: str) -> None:
+    """Read, dialled for, forwarded or answered: the client leaves, and while its request is taken back the proxy goes down."""
+    with warnings.catch_warnings(record=True) as complaints:
+        warnings.simplefilter("always")
+        for before_it_leaves, before_it_is_down in itertools.product(range(24), range(8)):
+            _, writer = await asyncio.open_connection(HOST, proxy._port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+            await turns(before_it_leaves)
+            writer.transport.abort()
+            await turns(before_it_is_down)
+            await proxy.down()
+            assert {} == proxy._connections
+            await proxy.up()
+        gc.collect()
+
+    assert [] == [str(complaint.message) for complaint in complaints]
 
 
 async def test_an_upstream_that_is_gone_looks_like_a_cut(session: aiohttp.ClientSession) -> None:
