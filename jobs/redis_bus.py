@@ -26,6 +26,7 @@ LISTENING_SECONDS: Final = 1.0
 """So long somebody waits for a subscription; one that takes longer may have missed something."""
 START_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 1.0
+HANG_UP_SECONDS: Final = 3.0
 BATCH: Final = 100
 UNSENT_NOTICES: Final = 4096
 UNSENT_WORDS: Final = 10_000
@@ -74,7 +75,7 @@ class RedisBus:
         self._watches: dict[UserId, _Watch] = {}
         self._unheard: set[UserId] = set()
         self._heals: list[Callable[[UserId], None]] = []
-        self._note_dropped: Callable[[JobEvent], None] = _ignore
+        self._note_dropped: Callable[[JobEvent], None] = lambda _: None
         self._unsent: asyncio.Queue[Notice] = asyncio.Queue(UNSENT_NOTICES)
         self._missed: dict[UserId, None] = {}
         self._lines: Lines | None = None
@@ -100,7 +101,7 @@ class RedisBus:
             self._report(False)
 
     async def stop(self) -> None:
-        """Send what is due, for a second at most, and hang up."""
+        """Send what is due, for a second at most, and hang up, for three at most."""
         if self._task is None:
             return
         if self.is_whole:
@@ -109,7 +110,9 @@ class RedisBus:
                     await self._unsent.join()
         self._is_stopping = True  # a task group that fails at this moment swallows the cancellation
         self._task.cancel()
-        await asyncio.wait([self._task])
+        _, late = await asyncio.wait([self._task], timeout=HANG_UP_SECONDS)
+        if late:
+            logger.warning("The event bus does not hang up", extra={"action": "bus_stop_late"})
 
     def subscribe(self, user_id: UserId, deliver: Deliver) -> Callable[[], None]:
         """Call ``deliver`` with each notice for the user; returns the function that ends it."""
@@ -145,9 +148,8 @@ class RedisBus:
     def publish(self, notice: Notice) -> None:
         """Hand the notice to every watcher of the job's owner, and soon to those of other tasks."""
         self._local.publish(notice)
-        if not self.is_whole and isinstance(notice, JobEvent):
-            # By the time it is sent, the clients of other tasks may long have passed it.
-            self._note_dropped(notice)
+        if not self.is_whole:
+            self._note_late(notice)
         try:
             self._unsent.put_nowait(notice)
         except asyncio.QueueFull:
@@ -215,10 +217,23 @@ class RedisBus:
         for watch in self._watches.values():
             watch.is_heard.clear()
         if self.is_whole:
+            self._note_unsent()
             self._whole.clear()
             self._metrics.whole.set(0)
             if not self._is_stopping:
                 self._report(False)
+
+    def _note_unsent(self) -> None:
+        for _ in range(self._unsent.qsize()):
+            notice = self._unsent.get_nowait()
+            self._note_late(notice)
+            self._unsent.put_nowait(notice)  # back to where it was, once all have gone round
+            self._unsent.task_done()
+
+    def _note_late(self, notice: Notice) -> None:
+        # By the time it is sent, the clients of other tasks may long have passed it.
+        if isinstance(notice, JobEvent):
+            self._note_dropped(notice)
 
     def _log_cut(self, errors: BaseExceptionGroup[Exception]) -> None:
         # One warning for an outage, however often it is tried again.
@@ -242,7 +257,7 @@ class RedisBus:
     def _note_heard(self, channel: str) -> None:
         user_id = self._user(channel)
         watch = self._watches.get(user_id)
-        if watch is None:
+        if watch is None or watch.is_heard.is_set():
             return
         is_late = asyncio.get_running_loop().time() - watch.since > LISTENING_SECONDS
         if watch.was_heard or is_late:
@@ -360,10 +375,6 @@ class RedisBus:
         if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
             logger.critical("The event bus died", exc_info=error, extra={"action": "bus_died"})
             self.failed.set_result(None)
-
-
-def _ignore(event: JobEvent) -> None:
-    """Take no note of it."""
 
 
 def _reasons(errors: BaseExceptionGroup[Exception]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -21,6 +21,7 @@ BEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.0
 """Without even our own beat for so long, a server counts as gone: a hung one gives no other sign."""
 CONNECT_SECONDS: Final = 1.0
+_PROTOCOL: Final = 2
 _CHANNELS_AT_ONCE: Final = 500
 _MESSAGES_PER_TURN: Final = 100
 _CLUSTER: Final = "+cluster"
@@ -75,15 +76,23 @@ class Line:
         self._has_changed.set()
 
     async def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """Speak on channels of this server."""
+        """Speak on channels of this server. Raises LINE_ERRORS, also when it is a replica, where others may not listen."""
         pipeline = self._client.pipeline(transaction=False)
         for channel, payload in messages:
             pipeline.execute_command("SPUBLISH" if self._is_sharded else "PUBLISH", channel, payload)
+        # A server that is demoted keeps its connections and takes messages, but those on its new primary never get them. Asked
+        # last, it answers for all before. Of the commands that tell the role, this one is never refused: no state of a server
+        # or a cluster forbids it, and a user who may hardly do a thing may still say hello.
+        pipeline.execute_command("HELLO", _PROTOCOL)
         async with asyncio.timeout(REPLY_SECONDS):
-            await pipeline.execute()
+            *_, greeting = await pipeline.execute()
+        if b"replica" in greeting:
+            raise LineBroken("The server is a replica")
 
     async def run(self) -> None:
         """Listen and beat for ever. Raises LINE_ERRORS, in a group."""
+        # First of all, or with every attempt all would be healed on a server that stays a replica.
+        await self.publish([])
         async with asyncio.timeout(REPLY_SECONDS):
             await self._subscribe(self._beat_channel)
         async with asyncio.TaskGroup() as group:
@@ -92,10 +101,10 @@ class Line:
             group.create_task(self._beat(), name="redis line beat")
 
     async def close(self) -> None:
-        """Hang up; takes a second at most for each connection."""
-        try:
+        """Hang up; takes some CONNECT_SECONDS at most, after which a server that does not answer is left alone."""
+        with suppress(*LINE_ERRORS):
             await self._listener.aclose()  # type: ignore[no-untyped-call]
-        finally:
+        with suppress(*LINE_ERRORS):
             await self._client.aclose()
 
     async def _beat(self) -> None:
@@ -110,6 +119,8 @@ class Line:
             self._has_changed.clear()
             changed, self._changed = self._changed - self._asked, set()
             wanted = [channel for channel in changed if self._ears.wants(channel)]
+            for channel in self._subscribed.intersection(wanted):
+                self._ears.listening(channel)  # the last who wanted it has gone, and the next come, before it was left
             await self._ask(self._subscribe, [channel for channel in wanted if channel not in self._subscribed])
             await self._ask(self._unsubscribe, list(changed.intersection(self._subscribed).difference(wanted)))
 
@@ -183,32 +194,46 @@ class Lines:
         """Tell whether every server has proved to work."""
         return all(line.has_beaten for line in self._lines)
 
+    async def close(self) -> None:
+        """Hang up everywhere at once: servers that hang would add up, before the way back or the end of the process."""
+        async with asyncio.TaskGroup() as group:
+            for line in self._lines:
+                group.create_task(line.close(), name="redis line close")
+
 
 @asynccontextmanager
 async def open_lines(url: str, prefix: str, ears: Ears) -> AsyncIterator[Lines]:
     """Prepare the lines to a server or, for a scheme with ``+cluster``, to those of a cluster. Raises LINE_ERRORS."""
-    async with AsyncExitStack() as stack:
-        if _CLUSTER not in urlsplit(url).scheme:
-            line = await _open_line(stack, url, f"{prefix}:beat", ears)
-            yield Lines([line], lambda _: line)
-            return
+    if _CLUSTER in urlsplit(url).scheme:
         plain_url = url.replace(_CLUSTER, "", 1)
-        cluster = await _open_cluster(stack, plain_url)
-        lines = {}
-        for server in cluster.get_primaries():
-            names = (f"{prefix}:beat:{number}" for number in count())
-            beat_channel = next(name for name in names if _server(cluster, name) == server.name)
-            server_url = _at(plain_url, str(server.host), int(server.port))
-            lines[server.name] = await _open_line(stack, server_url, beat_channel, ears, is_sharded=True)
-        yield Lines(list(lines.values()), lambda channel: lines[_server(cluster, channel)])
+        lines = _cluster_lines(await _learn_cluster(plain_url), plain_url, prefix, ears)
+    else:
+        line = _line(url, f"{prefix}:beat", ears)
+        lines = Lines([line], lambda _: line)
+    try:
+        yield lines
+    finally:
+        await lines.close()
 
 
-async def _open_cluster(stack: AsyncExitStack, url: str) -> RedisCluster:
-    """Learn which server has which channels. The lines notice when that changes."""
+def _cluster_lines(cluster: RedisCluster, url: str, prefix: str, ears: Ears) -> Lines:
+    lines = {}
+    for server in cluster.get_primaries():
+        names = (f"{prefix}:beat:{number}" for number in count())
+        beat_channel = next(name for name in names if _server(cluster, name) == server.name)
+        server_url = _at(url, str(server.host), int(server.port))
+        lines[server.name] = _line(server_url, beat_channel, ears, is_sharded=True)
+    return Lines(list(lines.values()), lambda channel: lines[_server(cluster, channel)])
+
+
+async def _learn_cluster(url: str) -> RedisCluster:
+    """Learn which server has which channels, and hang up: the lines notice when that changes."""
     cluster = RedisCluster.from_url(url, **_connection_options())
-    stack.push_async_callback(cluster.aclose)
-    async with asyncio.timeout(CONNECT_SECONDS + REPLY_SECONDS):
-        return await cluster.initialize()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS + REPLY_SECONDS):
+            return await cluster.initialize()
+    finally:
+        await cluster.aclose()
 
 
 def _server(cluster: RedisCluster, channel: str) -> str:
@@ -218,12 +243,8 @@ def _server(cluster: RedisCluster, channel: str) -> str:
     return str(server.name)
 
 
-async def _open_line(
-    stack: AsyncExitStack, url: str, beat_channel: str, ears: Ears, *, is_sharded: bool = False
-) -> Line:
-    line = Line(Redis.from_url(url, **_connection_options()), beat_channel, ears, is_sharded=is_sharded)
-    stack.push_async_callback(line.close)
-    return line
+def _line(url: str, beat_channel: str, ears: Ears, *, is_sharded: bool = False) -> Line:
+    return Line(Redis.from_url(url, **_connection_options()), beat_channel, ears, is_sharded=is_sharded)
 
 
 def _connection_options() -> dict[str, Any]:
@@ -235,7 +256,7 @@ def _connection_options() -> dict[str, Any]:
         # With nothing to retry, the client raises at once, where it would reconnect in silence.
         "retry": Retry(NoBackoff(), 0, supported_errors=()),
         # Under RESP3 pushes would be mixed into replies; nothing here needs them.
-        "protocol": 2,
+        "protocol": _PROTOCOL,
     }
 
 

@@ -78,11 +78,12 @@ async def watch(bus: EventBus, user: UserId = ALICE) -> tuple[Ear, Callable[[], 
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """One task's bus over Redis, and all it has told, in its order."""
+    """One task's bus over Redis, all it has told, in its order, and the events it has not sent in time."""
 
     bus: RedisBus
     registry: CollectorRegistry
-    told: list[tuple[str, UserId | bool | Notice]]
+    told: list[tuple[str, UserId | bool | int | Notice]]
+    late: list[JobEvent]
 
     @property
     def healed(self) -> list[UserId]:
@@ -120,7 +121,9 @@ class Task:
 def new_task(url: str, prefix: str) -> Task:
     """Make a task's bus, not started."""
     registry = CollectorRegistry()
-    told: list[tuple[str, UserId | bool | Notice]] = []
+    told: list[tuple[str, UserId | bool | int | Notice]] = []
+    late: list[JobEvent] = []
     bus = RedisBus(url, prefix=prefix, registry=registry, report=lambda is_whole: told.append(("report", is_whole)))
     bus.on_gap(lambda user: told.append(("heal", user)))
-    return Task(bus=bus, registry=registry, told=told)
+    bus.on_dropped(late.append)
+    return Task(bus=bus, registry=registry, told=told, late=late)

@@ -1,4 +1,4 @@
-"""A cluster of two servers, whose channels move from one to the other."""
+"""Clusters of more than one server, whose channels move from one to another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from redis.crc import key_slot
 
 from jobs.ids import UserId
-from tests.bus.redis_server import CLUSTER_BUS_PORTS, SLOTS, RedisServer
+from jobs.redis_bus import HANG_UP_SECONDS
+from tests.bus.redis_server import SLOTS, RedisServer, cluster, self_signed
 from tests.bus.stage import Task, completed, new_task
 
 USERS = [UserId(f"user_{number}") for number in range(20)]
@@ -20,20 +21,8 @@ USERS = [UserId(f"user_{number}") for number in range(20)]
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer]]:
     """Run two servers with half of the slots each."""
-    servers = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        servers.append(RedisServer(tmp_path / name, is_cluster=True))
-        servers[-1].start()
-    one, two = servers
-    one.command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS // 2 - 1)
-    two.command("CLUSTER", "ADDSLOTSRANGE", SLOTS // 2, SLOTS - 1)
-    one.command("CLUSTER", "MEET", "127.0.0.1", two.port, two.port + CLUSTER_BUS_PORTS)
-    for server in servers:
-        server.wait_for_cluster()
-    yield one, two
-    for server in servers:
-        server.kill()
+    with cluster(tmp_path, 2) as (one, two):
+        yield one, two
 
 
 async def test_users_of_all_servers_are_heard_wherever_their_slots_move(
@@ -64,6 +53,22 @@ async def test_users_of_all_servers_are_heard_wherever_their_slots_move(
         await there.whole()
         there.bus.publish(completed(3, moved))
         await here.until(lambda: has_heard(here, moved, 3))
+
+
+async def test_a_stop_while_a_whole_cluster_hangs_ends_soon(tmp_path: Path) -> None:
+    """Over TLS each server would be waited for until it has said goodbye, too; that must not add up."""
+    with cluster(tmp_path, 5, certificate=self_signed(tmp_path)) as servers:
+        task = new_task(servers[0].url, "test")
+        await task.bus.start()
+        await task.whole()
+        for server in servers:
+            server.hang()
+
+        async with asyncio.timeout(HANG_UP_SECONDS):
+            await task.bus.stop()
+
+    left = [other.get_name() for other in asyncio.all_tasks() if other is not asyncio.current_task()]
+    assert not [name for name in left if "redis" in name or "event bus" in name]
 
 
 def has_heard(task: Task, user: UserId, number: int) -> bool:
