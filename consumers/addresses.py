@@ -6,6 +6,9 @@ import asyncio
 import ipaddress
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -21,6 +24,7 @@ _LOOKUP_SECONDS: Final = 5.0
 _REGISTRATIONS_AT_ONCE: Final = 16
 _REGISTRATIONS_PER_USER: Final = 2
 _DELIVERIES_AT_ONCE: Final = 64
+_DELIVERIES_PER_USER: Final = 8
 _LEAST_OTHER_PORT: Final = 1024
 _HTTPS_PORT: Final = 443
 _NOT_IN_URLS: Final = re.compile(r"[\x00-\x20\x7f\\]")
@@ -30,8 +34,11 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = (
     ipaddress.ip_network("192.0.0.0/24"),
     ipaddress.ip_network("192.88.99.0/24"),
+    ipaddress.ip_network("2001::/23"),
     ipaddress.ip_network("3fff::/20"),
 )
+# aiohttp asks a resolver for a name and does not say for whom.
+_CALLED_FOR: Final[ContextVar[UserId | None]] = ContextVar("called for", default=None)
 
 
 class AddressRefused(InvalidRequest):
@@ -79,7 +86,7 @@ class Addresses(AbstractResolver):
         self._allow_private = allow_private
         # Apart, so that names put in by whoever registers hold up no delivery.
         self._registrations = LookupPool(lookup, at_once=_REGISTRATIONS_AT_ONCE, per_owner=_REGISTRATIONS_PER_USER)
-        self._deliveries = LookupPool(lookup, at_once=_DELIVERIES_AT_ONCE)
+        self._deliveries = LookupPool(lookup, at_once=_DELIVERIES_AT_ONCE, per_owner=_DELIVERIES_PER_USER)
 
     def read(self, text: str) -> URL:
         """Read the address of an endpoint, without asking for it. Raises AddressRefused."""
@@ -101,7 +108,7 @@ class Addresses(AbstractResolver):
     async def check(self, text: str, user_id: UserId) -> None:
         """Read the address of a user's endpoint and look up its host.
 
-        Raises AddressRefused, and CloudUnavailable when too many look-ups are under way.
+        Raises AddressRefused, and LookupsFull when too many look-ups are under way.
         """
         url = self.read(text)
         try:
@@ -110,15 +117,24 @@ class Addresses(AbstractResolver):
         except (OSError, UnicodeError) as error:  # a time-out is an OSError too
             raise AddressRefused("The host of url cannot be found") from error
 
+    @contextmanager
+    def called_for(self, user_id: UserId) -> Iterator[None]:
+        """Count what is resolved within the block as this user's look-ups."""
+        mark = _CALLED_FOR.set(user_id)
+        try:
+            yield
+        finally:
+            _CALLED_FOR.reset(mark)
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Look up a host for a delivery.
 
         Raises AddressRefused when any of its addresses is, OSError when it has none,
-        and CloudUnavailable when too many look-ups are under way.
+        and LookupsFull when too many look-ups are under way.
         """
-        return await self._resolve(self._deliveries, host, port, family)
+        return await self._resolve(self._deliveries, host, port, family, owner=_CALLED_FOR.get())
 
     async def _resolve(
         self, pool: LookupPool, host: str, port: int, family: int = socket.AF_UNSPEC, *, owner: str | None = None

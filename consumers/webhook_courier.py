@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
+from consumers.webhook_lookups import LookupsFull
 from consumers.webhook_sender import Answer, WebhookSender
 from jobs import clock, envelope
 from jobs.errors import WebhookNotFound
 from jobs.model import JSON, Job
-from jobs.webhook_deliveries import DeliveryStatus, DeliveryTable, LoggedEvents, Settlement
+from jobs.webhook_deliveries import DeliveryStatus, Settlement
+from jobs.webhook_delivery_table import DeliveryTable
+from jobs.webhook_events import LoggedChanges
 from jobs.webhook_queue import Order, WebhookQueue
 from jobs.webhooks import Webhook, WebhookTable
 
@@ -23,6 +26,7 @@ RETRY_SECONDS: Final = (5, 60, 300, 1800, 7200, 18_000, 36_000)
 """How long to wait after each failed attempt; after the last, the delivery has failed."""
 LEASE_SECONDS: Final = 40
 """So long an attempt is nobody else's; longer than it can take, shorter than its message stays hidden."""
+_BROKEN: Final = Answer(error="The attempt was broken off on our side, more than once")
 
 
 class Outcome(StrEnum):
@@ -34,9 +38,11 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
     """The webhook is gone, or another has made this attempt."""
     BUSY = "busy"
-    """Another is making it: the message stays, for that one may die."""
+    """Another is making it, and may die of it."""
     EARLY = "early"
     TURNED_AWAY = "turned_away"
+    UNRESOLVED = "unresolved"
+    """Too many names are being looked up: the endpoint was not called."""
     PUT_OFF = "put_off"
     BROKE = "broke"
 
@@ -56,7 +62,7 @@ class Courier:
         table: WebhookTable,
         deliveries: DeliveryTable,
         queue: WebhookQueue,
-        events: LoggedEvents,
+        changes: LoggedChanges,
         view: Callable[[Job], Awaitable[dict[str, JSON]]],
         sender: WebhookSender,
         *,
@@ -65,13 +71,16 @@ class Courier:
         self._table = table
         self._deliveries = deliveries
         self._queue = queue
-        self._events = events
+        self._changes = changes
         self._view = view
         self._sender = sender
         self._retry_scale = retry_scale
 
-    async def carry_out(self, order: Order) -> Outcome:
-        """Make the attempt, write down what came of it and order the next. Raises CloudUnavailable."""
+    async def carry_out(self, order: Order, *, is_broken: bool = False) -> Outcome:
+        """Make the attempt, write down what came of it and order the next. Raises CloudUnavailable.
+
+        One that ``is_broken`` has been begun too often without an end: it is not made any more, and has failed.
+        """
         try:
             webhook = await self._table.get(order.user_id, order.webhook_id)
         except WebhookNotFound:
@@ -79,7 +88,7 @@ class Courier:
         now, claim = clock.now_milliseconds(), secrets.token_hex(8)
         standing = await self._deliveries.claim(order, claim, now + LEASE_SECONDS * 1000)
         if standing is None:
-            return await self._attempt(webhook, order, claim)
+            return await self._attempt(webhook, order, claim, is_broken=is_broken)
         if standing.is_busy(now):
             return Outcome.BUSY
         follow_up = standing.owes_after(order)
@@ -87,8 +96,12 @@ class Courier:
             await self._queue.send([follow_up])
         return Outcome.DROPPED
 
-    async def _attempt(self, webhook: Webhook, order: Order, claim: str) -> Outcome:
-        answer, is_last = await self._call(webhook, order)
+    async def _attempt(self, webhook: Webhook, order: Order, claim: str, *, is_broken: bool) -> Outcome:
+        try:
+            answer, is_last = (_BROKEN, False) if is_broken else await self._call(webhook, order)
+        except LookupsFull:
+            await self._deliveries.give_back(order, claim)
+            return Outcome.UNRESOLVED
         settlement = settle(answer, order.attempt, is_last=is_last or answer.is_gone, retry_scale=self._retry_scale)
         extra = {"action": f"webhook_{settlement.status.value}", **about(order), "status_code": answer.status_code}
         logger.info("An attempt to deliver has ended", extra=extra)
@@ -110,15 +123,15 @@ class Courier:
         if body is None:
             logger.warning("An event is no longer kept", extra={"action": "webhook_event_gone", **about(order)})
             return Answer(error="The event is no longer kept"), True
-        return await self._sender.send(webhook.url, webhook.secret, order.delivery_id, body), False
+        return await self._sender.send(webhook, order.delivery_id, body), False
 
     async def _body(self, order: Order) -> bytes | None:
         if order.event_id is None:
             return envelope.encode(order.type, order.created_at, data={"webhookId": order.webhook_id})
-        event = await self._events.find(order.user_id, order.event_id)
-        if event is None:
+        change = await self._changes.find(order.user_id, order.event_id)
+        if change is None:
             return None
-        return envelope.encode(event.type.value, event.at, event_id=event.event_id, job=await self._view(event.job))
+        return envelope.encode(order.type, change.at, event_id=order.event_id, job=await self._view(change.job))
 
     async def _disable(self, webhook: Webhook) -> None:
         logger.info("A webhook was disabled", extra={"action": "webhook_disabled", "webhook_id": webhook.webhook_id})

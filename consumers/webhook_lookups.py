@@ -9,14 +9,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from socket import SOCK_STREAM
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from jobs.errors import CloudUnavailable
 
 Lookup: TypeAlias = Callable[..., list[tuple[Any, ...]]]
 """What ``socket.getaddrinfo`` is."""
 _Found: TypeAlias = asyncio.Future[list[tuple[Any, ...]]]
-_BUSY: Final = "Too many names are being looked up just now. Please try again."
+
+
+class LookupsFull(CloudUnavailable):
+    """Too many names are being looked up just now. Please try again."""
 
 
 class LookupPool:
@@ -33,14 +36,14 @@ class LookupPool:
         self._owners: Tally[str | None] = Tally()
 
     async def find(self, host: str, port: int, family: int, *, owner: str | None = None) -> list[tuple[Any, ...]]:
-        """Look up a host; who asks while that is under way shares the answer. Raises OSError and CloudUnavailable."""
+        """Look up a host; who asks while that is under way shares the answer. Raises OSError and LookupsFull."""
         key = (host, port, family)
         under_way = self._under_way.get(key) or self._begin(key, owner)
         return await asyncio.shield(under_way)
 
     def _begin(self, key: tuple[str, int, int], owner: str | None) -> _Found:
         if len(self._under_way) >= self._at_once or self._owners[owner] >= self._per_owner:
-            raise CloudUnavailable(_BUSY)
+            raise LookupsFull
         found: _Found = asyncio.get_running_loop().create_future()
         # The threads of an executor are joined at the exit of the process; a daemon is not.
         threading.Thread(target=self._run, args=(key, found), name="webhook-dns", daemon=True).start()

@@ -8,18 +8,20 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from consumers.addresses import Addresses, AddressRefused
 from jobs import clock
-from jobs.webhooks import SECRET_PREFIX
+from jobs.webhooks import SECRET_PREFIX, Webhook
 
 TOTAL_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 3.0
-MOST_READ_BYTES: Final = 4096
+MOST_READ_BYTES: Final = 32 * 1024
 # The first that fits: some are subclasses of later ones.
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (TimeoutError, "The endpoint did not answer in time"),
@@ -47,25 +49,49 @@ class Answer:
         return self.status_code == HTTPStatus.GONE
 
 
+class _Beginning(ResponseHandler):
+    """Listens to what an endpoint says first: its status is there, and one could say "102 Processing" without end."""
+
+    _left = MOST_READ_BYTES
+
+    def data_received(self, data: bytes) -> None:
+        """Take what may still be said, and hang up after that."""
+        super().data_received(data[: self._left])
+        self._left = max(0, self._left - len(data))
+        if not self._left and self.transport is not None:
+            self.transport.abort()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections of which the beginning alone is read."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        # Every call looks the name up and connects anew, so no address is older than its check; whoever sends bounds the calls.
+        super().__init__(resolver=addresses, use_dns_cache=False, force_close=True, limit=0)
+        beginning: type[ResponseHandler] = _Beginning
+        self._factory = partial(beginning, loop=self._loop)
+
+
 class WebhookSender:
-    """Calls endpoints. Whatever goes wrong is an answer."""
+    """Calls endpoints. Whatever goes wrong is an answer, but LookupsFull: then nobody was called."""
 
     def __init__(self, session: aiohttp.ClientSession, addresses: Addresses) -> None:
         self._session = session
         self._addresses = addresses
 
-    async def send(self, url: str, secret: str, delivery_id: str, body: bytes) -> Answer:
+    async def send(self, webhook: Webhook, delivery_id: str, body: bytes) -> Answer:
         """Post the body, signed at this moment, and wait for the status alone."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Darkroom-Webhooks/1",
-            **signed_headers(secret, delivery_id, clock.now_milliseconds() // 1000, body),
+            **signed_headers(webhook.secret, delivery_id, clock.now_milliseconds() // 1000, body),
         }
         try:
             # Once more, for one registered when more was allowed; and redirects would lead past every check.
-            where = self._addresses.read(url)
-            async with self._session.post(where, data=body, headers=headers, allow_redirects=False) as response:
-                return _answer(response.status)
+            where = self._addresses.read(webhook.url)
+            with self._addresses.called_for(webhook.user_id):
+                async with self._session.post(where, data=body, headers=headers, allow_redirects=False) as response:
+                    return _answer(response.status)
         except (aiohttp.ClientError, AddressRefused, OSError, ValueError) as error:
             return Answer(error=_reason(error))
 
@@ -85,13 +111,10 @@ def signed_headers(secret: str, delivery_id: str, timestamp: int, body: bytes) -
 @asynccontextmanager
 async def open_sender(addresses: Addresses, *, total_seconds: float = TOTAL_SECONDS) -> AsyncIterator[WebhookSender]:
     """Open a session that knows no proxy, no cookie and no address but the checked ones; close it in the end."""
-    # Every call looks the name up and connects anew, so no address is older than its check; whoever sends bounds the calls.
-    connector = aiohttp.TCPConnector(resolver=addresses, use_dns_cache=False, force_close=True, limit=0)
     async with aiohttp.ClientSession(
-        connector=connector,
+        connector=_Connector(addresses),
         timeout=aiohttp.ClientTimeout(total=total_seconds, connect=CONNECT_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),
-        read_bufsize=MOST_READ_BYTES,
         auto_decompress=False,
         trust_env=False,
     ) as session:

@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 _Name = TypeVar("_Name")
 _MAX_BACKOFF_SECONDS: Final = 10.0
 _MAX_TURNED_AWAY_SECONDS: Final = 30.0
+_UNRESOLVED_SECONDS: Final = 4.0
+"""Most look-ups are over by then; a name that hangs is given up by the system in some ten seconds."""
+_OUTLIVED_SECONDS: Final = LEASE_SECONDS * 1.3
+"""By then an attempt that another has claimed is over, or that other is dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +113,7 @@ class WebhookWorker:
         self._running.discard(task)
         self._slot_freed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # Its message comes back, and is a dead letter after the third time.
+            # Its message comes back; at the third time the attempt has failed.
             self._ended.labels(Outcome.BROKE).inc()
             logger.error("A delivery broke", exc_info=error, extra={"action": "webhook_broke"})
 
@@ -119,24 +123,29 @@ class WebhookWorker:
             logger.warning("A message is not ours", extra={"action": "webhook_foreign"})
             return
         try:
-            outcome = await self._serve(order)
-            if outcome is not Outcome.BUSY:
-                await self._queue.delete(received)
+            outcome = await self._serve(order, is_broken=received.is_last)
+            await self._queue.delete(received)
         except CloudUnavailable:
             outcome = Outcome.PUT_OFF
             await self._put_off(received, order)
         self._ended.labels(outcome).inc()
 
-    async def _serve(self, order: Order) -> Outcome:
-        """Do what can be done with it now; returns what that was."""
+    async def _serve(self, order: Order, *, is_broken: bool) -> Outcome:
+        """Do what can be done with it now, and send on what has to wait; returns what that was."""
         if order.due > clock.now_milliseconds():
             await self._queue.send([order])
             return Outcome.EARLY
         with self._place(order) as has_place:
-            if not has_place:
-                await self._turn_away(order)
-                return Outcome.TURNED_AWAY
-            return await self._courier.carry_out(order)
+            # A broken attempt calls nobody, so it needs no place.
+            can_do = has_place or is_broken
+            outcome = await self._courier.carry_out(order, is_broken=is_broken) if can_do else Outcome.TURNED_AWAY
+        if outcome is Outcome.TURNED_AWAY:
+            await self._turn_away(order)
+        elif outcome is Outcome.UNRESOLVED:
+            await self._send_on(order, _UNRESOLVED_SECONDS * jitter(0.5))
+        elif outcome is Outcome.BUSY:
+            await self._send_on(order, _OUTLIVED_SECONDS * jitter(0.2))
+        return outcome
 
     @contextmanager
     def _place(self, order: Order) -> Iterator[bool]:
@@ -168,13 +177,17 @@ class WebhookWorker:
         longest = min(_MAX_TURNED_AWAY_SECONDS, 3.0 * 2 ** min(order.turned_away, 10))
         seconds = longest * random.uniform(0.4, 1)  # noqa: S311 - jitter is no secret
         again = order.model_copy(update={"turned_away": order.turned_away + 1})
-        await self._queue.send([again], delay_seconds=seconds * self._limits.retry_scale)
+        await self._send_on(again, seconds)
+
+    async def _send_on(self, order: Order, seconds: float) -> None:
+        # A copy, where leaving the message would use up a receive: those count the workers that died of it.
+        await self._queue.send([order], delay_seconds=seconds * self._limits.retry_scale)
 
     async def _put_off(self, received: ReceivedOrder, order: Order) -> None:
         """Wait for better times without using up a receive. If not even that works, the message comes back by itself."""
         logger.warning("A delivery has to wait for our cloud", extra={"action": "webhook_put_off", **about(order)})
         try:
-            await self._queue.send([order], delay_seconds=LEASE_SECONDS * jitter(0.2) * 1.3)
+            await self._queue.send([order], delay_seconds=_OUTLIVED_SECONDS * jitter(0.2))
             await self._queue.delete(received)
         except CloudUnavailable:
             logger.warning("A delivery could not be put off", extra={"action": "webhook_left", **about(order)})

@@ -9,7 +9,8 @@ from jobs import clock
 from jobs.errors import WebhookDisabled
 from jobs.events import EventType
 from jobs.ids import UserId
-from jobs.webhook_deliveries import Delivery, DeliveryPage, DeliveryTable
+from jobs.webhook_deliveries import Delivery, DeliveryPage
+from jobs.webhook_delivery_table import DeliveryTable
 from jobs.webhook_queue import Order, WebhookQueue, delivery_id_of
 from jobs.webhooks import USUAL_EVENTS, Webhook, WebhookTable, new_webhook
 
@@ -84,9 +85,12 @@ class WebhookDesk:
     async def redeliver(self, user_id: UserId, webhook_id: str, delivery_id: str) -> Delivery:
         """Order a delivery once more, under its own id. Raises WebhookNotFound, WebhookDisabled, DeliveryNotFound."""
         await self._find_enabled(user_id, webhook_id)
-        delivery = await self._deliveries.begin_again(await self._deliveries.get(webhook_id, delivery_id))
-        await self._queue.send([delivery.order(clock.now_milliseconds())])
-        return delivery
+        delivery = await self._deliveries.get(webhook_id, delivery_id)
+        now = clock.now_milliseconds()
+        again = delivery.again(now)
+        # The order first: the list must not speak of a delivery that nobody will make.
+        await self._queue.send([again.order(now)])
+        return await self._deliveries.begin_again(again)
 
     async def _find_enabled(self, user_id: UserId, webhook_id: str) -> Webhook:
         webhook = await self.find(user_id, webhook_id)

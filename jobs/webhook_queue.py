@@ -21,8 +21,11 @@ from jobs.work_queue import MAX_BATCH, MAX_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
+    from types_aiobotocore_sqs.type_defs import MessageTypeDef
 
 DELIVERY_ID: Final = re.compile(r"msg_([0-9a-f]{12})[0-9a-f]{16}")
+MAX_RECEIVES: Final = 3
+"""So often a message is received before it is a dead letter, as deploy/data.yaml has it."""
 
 
 class Order(BaseModel):
@@ -55,10 +58,11 @@ class Order(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedOrder:
-    """One receive of a message; ``order`` is None when its body is not ours."""
+    """One receive of a message, the last that there is of it if so marked; ``order`` is None when its body is not ours."""
 
     receipt: str
     order: Order | None
+    is_last: bool = False
 
 
 class WebhookQueue:
@@ -88,11 +92,9 @@ class WebhookQueue:
                 MaxNumberOfMessages=min(most, MAX_BATCH),
                 WaitTimeSeconds=LONG_POLL_SECONDS,
                 VisibilityTimeout=self._visibility_seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
-        return [
-            ReceivedOrder(receipt=message["ReceiptHandle"], order=_read(message.get("Body", "")))
-            for message in answer.get("Messages", [])
-        ]
+        return [_received(message) for message in answer.get("Messages", [])]
 
     async def delete(self, received: ReceivedOrder) -> None:
         """Remove a received order; one that cannot be removed comes back and is recognised as done."""
@@ -119,6 +121,13 @@ def delivery_id_of(at: int, name: str) -> str:
 def created_at(delivery_id: str) -> int:
     """Return the moment that the id of a delivery begins with."""
     return int(delivery_id[4:16], 16)
+
+
+def _received(message: MessageTypeDef) -> ReceivedOrder:
+    receives = int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1"))
+    return ReceivedOrder(
+        receipt=message["ReceiptHandle"], order=_read(message.get("Body", "")), is_last=receives >= MAX_RECEIVES
+    )
 
 
 def _read(body: str) -> Order | None:

@@ -1,9 +1,8 @@
-"""Webhooks: who wants to be told of what, at which address, and the outbox that every committed event passes through."""
+"""Webhooks: who wants to be told of what, and at which address."""
 
 from __future__ import annotations
 
 import base64
-import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -17,14 +16,11 @@ from botocore.exceptions import ClientError
 from jobs import aws, clock
 from jobs.actions import cancellation_codes
 from jobs.errors import CloudUnavailable, TooManyWebhooks, WebhookNotFound
-from jobs.events import EventType, JobEvent
+from jobs.events import EventType
 from jobs.ids import UserId
-from jobs.webhook_queue import Order, WebhookQueue, delivery_id_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
-
-logger = logging.getLogger(__name__)
 
 MAX_WEBHOOKS: Final = 10
 SECRET_BYTES: Final = 32
@@ -32,6 +28,7 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what secrets begin with
 USUAL_EVENTS: Final = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELED)
 CACHE_SECONDS: Final = 10.0
 """So long another task may not know of a change."""
+_EVENTS: Final = frozenset(EventType)
 _CACHED_USERS: Final = 10_000
 _COUNTER: Final = "#count"
 _CONDITION_FAILED: Final = "ConditionalCheckFailed"
@@ -203,48 +200,6 @@ class WebhookTable:
         return await aws.retrying(once)
 
 
-class WebhookOutbox:
-    """Turns events into orders for those who want to be told of them."""
-
-    def __init__(self, table: WebhookTable, queue: WebhookQueue) -> None:
-        self._table = table
-        self._queue = queue
-
-    async def offer(self, event: JobEvent) -> None:
-        """Order a delivery for each webhook of the job's owner that takes this event; a second time is no harm.
-
-        Raises CloudUnavailable: then it is unknown which are ordered, and the caller should offer it once more.
-        """
-        try:
-            webhooks = await self._table.remembered(event.job.user_id)
-            orders = [_order(webhook, event) for webhook in webhooks if _takes(webhook, event.type)]
-            await self._queue.send(orders)
-        except CloudUnavailable:
-            extra = {"action": "webhook_not_ordered", "job_id": event.job.job_id, "event_id": event.event_id}
-            logger.warning("Webhooks could not be told of an event", extra=extra)
-            raise
-
-
-def _takes(webhook: Webhook, event_type: EventType) -> bool:
-    return webhook.is_enabled and event_type in webhook.events
-
-
-def _order(webhook: Webhook, event: JobEvent) -> Order:
-    # One change has one id, however often it is told.
-    change = f"{webhook.webhook_id}#{event.job.job_id}#{event.job.version}"
-    return Order(
-        user_id=webhook.user_id,
-        webhook_id=webhook.webhook_id,
-        delivery_id=delivery_id_of(event.job.updated_at, change),
-        host=webhook.host,
-        type=event.type.value,
-        due=clock.now_milliseconds(),
-        event_id=event.event_id,
-        job_id=event.job.job_id,
-        version=event.job.version,
-    )
-
-
 def _key(user_id: UserId, webhook_id: str) -> dict[str, str]:
     return {"userId": user_id, "webhookId": webhook_id}
 
@@ -267,7 +222,8 @@ def _webhook(item: Mapping[str, Any]) -> Webhook:
         webhook_id=item["webhookId"],
         user_id=UserId(item["userId"]),
         url=item["url"],
-        events=tuple(EventType(name) for name in item["events"]),
+        # A newer task may know more of them; what this one does not know it has not to tell.
+        events=tuple(EventType(name) for name in item["events"] if name in _EVENTS),
         secret=item["secret"],
         created_at=clock.milliseconds(item["createdAt"]),
         description=item.get("description"),

@@ -14,10 +14,12 @@ from consumers.webhook_sender import open_sender
 from consumers.webhooks import DeliveryLimits, WebhookWorker
 from jobs.aws import Clients
 from jobs.model import JSON, Job
-from jobs.webhook_deliveries import DeliveryTable, LoggedEvents
+from jobs.webhook_delivery_table import DeliveryTable
 from jobs.webhook_desk import WebhookDesk
+from jobs.webhook_events import LoggedChanges
+from jobs.webhook_outbox import WebhookOutbox
 from jobs.webhook_queue import WebhookQueue
-from jobs.webhooks import WebhookOutbox, WebhookTable
+from jobs.webhooks import WebhookTable
 from service.settings import Settings
 
 
@@ -60,7 +62,7 @@ async def open_webhooks(
         ground.table,
         ground.deliveries,
         ground.queue,
-        LoggedEvents(clients.dynamodb, settings.job_events_table),
+        LoggedChanges(clients.dynamodb, settings.job_events_table),
         view,
         sender,
         retry_scale=limits.retry_scale,

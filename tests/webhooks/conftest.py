@@ -14,10 +14,12 @@ from jobs.files import Files
 from jobs.ids import new_job_id
 from jobs.job_table import JobTable, Tables
 from jobs.views import JobViews
-from jobs.webhook_deliveries import DeliveryTable, LoggedEvents
+from jobs.webhook_delivery_table import DeliveryTable
 from jobs.webhook_desk import WebhookDesk
+from jobs.webhook_events import LoggedChanges
+from jobs.webhook_outbox import WebhookOutbox
 from jobs.webhook_queue import WebhookQueue
-from jobs.webhooks import WebhookOutbox, WebhookTable
+from jobs.webhooks import WebhookTable
 from tests.webhooks.endpoint import Endpoint
 from tests.webhooks.ground import WebhookGround
 
@@ -56,7 +58,9 @@ async def webhooks(
     table = WebhookTable(clients.dynamodb, cloud_environment["WEBHOOKS_TABLE"])
     deliveries = DeliveryTable(clients.dynamodb, cloud_environment["WEBHOOK_DELIVERIES_TABLE"])
     addresses, bus = Addresses(allow_private=True, lookup=_here), InProcessBus()
-    files = Files(clients.s3, upload_bucket="uploads", result_bucket="results", upload_link_seconds=600)
+    files = Files(
+        clients.s3, clients.find_credentials, upload_bucket="uploads", result_bucket="results", upload_link_seconds=600
+    )
     yield WebhookGround(
         clients=clients,
         bus=bus,
@@ -65,7 +69,7 @@ async def webhooks(
         deliveries=deliveries,
         queue=queue,
         queue_url=queue_url,
-        events=LoggedEvents(clients.dynamodb, tables.events),
+        changes=LoggedChanges(clients.dynamodb, tables.events),
         views=JobViews(files, bus),
         addresses=addresses,
         desk=WebhookDesk(table, deliveries, queue, addresses.check),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from consumers.addresses import Addresses
-from consumers.webhook_courier import Courier
+from consumers.webhook_courier import Courier, Outcome
 from consumers.webhook_sender import open_sender
 from consumers.webhooks import DeliveryLimits, WebhookWorker
 from jobs.aws import Clients
@@ -18,10 +18,13 @@ from jobs.events import EventType, InProcessBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.job_table import JobTable
 from jobs.views import JobViews
-from jobs.webhook_deliveries import Delivery, DeliveryTable, LoggedEvents
+from jobs.webhook_deliveries import Delivery
+from jobs.webhook_delivery_table import DeliveryTable
 from jobs.webhook_desk import WebhookDesk
+from jobs.webhook_events import LoggedChanges
+from jobs.webhook_outbox import WebhookOutbox
 from jobs.webhook_queue import Order, WebhookQueue
-from jobs.webhooks import Webhook, WebhookOutbox, WebhookTable
+from jobs.webhooks import Webhook, WebhookTable
 from tests.jobs import story
 
 PATIENCE_SECONDS = 20
@@ -38,7 +41,7 @@ class WebhookGround:
     deliveries: DeliveryTable
     queue: WebhookQueue
     queue_url: str
-    events: LoggedEvents
+    changes: LoggedChanges
     views: JobViews
     addresses: Addresses
     desk: WebhookDesk
@@ -80,7 +83,7 @@ class WebhookGround:
     async def courier(self, addresses: Addresses | None = None) -> AsyncIterator[Courier]:
         """Open what carries out single orders, without waits between attempts."""
         async with open_sender(addresses or self.addresses) as sender:
-            yield Courier(self.table, self.deliveries, self.queue, self.events, self.views.view, sender, retry_scale=0)
+            yield Courier(self.table, self.deliveries, self.queue, self.changes, self.views.view, sender, retry_scale=0)
 
     @asynccontextmanager
     async def worker(self, limits: DeliveryLimits | None = None) -> AsyncIterator[WebhookWorker]:
@@ -103,6 +106,13 @@ class WebhookGround:
             while not holds(deliveries := await self.listed(webhook)):  # noqa: ASYNC110 - a table wakes nobody
                 await asyncio.sleep(0.05)
         return deliveries
+
+
+async def until_counted(registry: CollectorRegistry, outcome: Outcome) -> None:
+    """Wait until a worker has counted one order with this outcome."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while registry.get_sample_value("webhook_orders_total", {"outcome": outcome}) != 1:  # noqa: ASYNC110 - nor a counter
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

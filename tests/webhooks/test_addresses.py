@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 
 import pytest
 
 from consumers.addresses import Addresses, AddressRefused, is_public
-from consumers.webhook_lookups import Lookup, LookupPool
 from consumers.webhook_sender import Answer, open_sender
-from jobs.errors import CloudUnavailable
 from jobs.ids import UserId
+from jobs.webhooks import new_webhook
 from tests.webhooks.endpoint import Endpoint
 from tests.webhooks.ground import WebhookGround, public_addresses
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 USER = UserId("user")
 PUBLIC = "93.184.216.34"
 PRIVATE = {
@@ -42,6 +39,8 @@ PRIVATE = {
     "site-local 6": "fec0::1",
     "multicast 6": "ff0e::1",
     "documentation 6": "2001:db8::1",
+    "anycast of port control 6": "2001:1::1",
+    "ORCHID 6": "2001:20::1",
     "Teredo": "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     "mapped loopback": "::ffff:127.0.0.1",
     "mapped private": "::ffff:10.0.0.1",
@@ -171,101 +170,14 @@ async def test_the_connection_goes_to_the_address_that_was_checked(endpoint: End
         return [(socket.AF_INET, 0, 0, "", ("127.0.0.1", port))]
 
     addresses = Addresses(allow_private=True, lookup=lookup)
+    webhook = new_webhook(USER, endpoint.url(host="hooks.example"), (), None)
     async with open_sender(addresses) as sender:
-        answer = await sender.send(endpoint.url(host="hooks.example"), SECRET, "msg_1", b"{}")
+        answer = await sender.send(webhook, "msg_1", b"{}")
     await addresses.close()
 
     assert Answer(status_code=204) == answer
     assert ["hooks.example"] == asked
     assert f"hooks.example:{endpoint.server.port}" == endpoint.calls[0].headers["Host"]
-
-
-async def test_names_that_nobody_answers_for_hold_up_no_other_lookup(endpoint: Endpoint) -> None:
-    """More names than the process has threads of its usual kind, and one of them asked for again and again."""
-    answered = threading.Event()
-
-    def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        if host.startswith("dead"):
-            answered.wait(20)
-        return [(socket.AF_INET, 0, 0, "", ("127.0.0.1", port))]
-
-    addresses = Addresses(allow_private=True, lookup=lookup)
-    async with open_sender(addresses) as sender:
-        dead = [asyncio.create_task(addresses.resolve(f"dead{number}", 80)) for number in range(16)]
-        dead += [asyncio.create_task(addresses.resolve("dead", 80)) for _ in range(100)]
-        answer = await sender.send(endpoint.url(host="hooks.example"), SECRET, "msg_1", b"{}")
-        usual = await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
-        still_waiting = [not one.done() for one in dead]
-        answered.set()
-        await asyncio.gather(*dead)
-    await addresses.close()
-
-    assert Answer(status_code=204) == answer
-    assert usual
-    assert all(still_waiting)
-
-
-async def test_a_user_s_hanging_names_hold_up_neither_other_registrations_nor_deliveries() -> None:
-    """Two at once; the third is refused at once, and another user's name and a delivery's are found."""
-    answered = threading.Event()
-    addresses = Addresses(lookup=_hanging(answered))
-    dead = [asyncio.create_task(addresses.check(f"https://dead{number}/", USER)) for number in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(CloudUnavailable, match="Too many names"):
-        await addresses.check("https://dead2/", USER)
-    await addresses.check("https://hooks.example/", UserId("another"))
-    found = await addresses.resolve("hooks.example", 443)
-    answered.set()
-    await asyncio.gather(*dead)
-    await addresses.check("https://hooks.example/", USER)
-
-    assert PUBLIC == found[0]["host"]
-
-
-async def test_a_full_pool_refuses_at_once_and_ends_with_the_process() -> None:
-    """Nothing is queued, and no thread has to be waited for."""
-    answered = threading.Event()
-    pool = LookupPool(_hanging(answered), at_once=1)
-    dead = asyncio.create_task(pool.find("dead", 443, 0))
-    await asyncio.sleep(0)
-    daemons = [thread.daemon for thread in threading.enumerate() if thread.name == "webhook-dns"]
-    with pytest.raises(CloudUnavailable):
-        await pool.find("hooks.example", 443, 0)
-    answered.set()
-    await dead
-
-    assert daemons
-    assert all(daemons)
-    assert await pool.find("hooks.example", 443, 0)
-
-
-async def test_a_delivery_that_finds_the_look_ups_full_uses_up_no_attempt(
-    webhooks: WebhookGround, user: UserId
-) -> None:
-    """Its worker puts the order off, as it does when our cloud does not answer."""
-    webhook = await webhooks.webhook(user, "http://hooks.example:8080/")
-    order = await webhooks.order(user)
-    answered = threading.Event()
-    addresses = Addresses(allow_private=True, lookup=_hanging(answered))
-    dead = [asyncio.create_task(addresses.resolve(f"dead{number}", 80)) for number in range(64)]
-    await asyncio.sleep(0)
-    async with webhooks.courier(addresses) as courier:
-        with pytest.raises(CloudUnavailable):
-            await courier.carry_out(order)
-    answered.set()
-    await asyncio.gather(*dead)
-    (delivery,) = await webhooks.listed(webhook)
-
-    assert ("pending", 0, None) == (delivery.status, delivery.attempts, delivery.error)
-
-
-def _hanging(answered: threading.Event) -> Lookup:
-    def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        if host.startswith("dead"):
-            answered.wait(20)
-        return [(socket.AF_INET, 0, 0, "", (PUBLIC, port))]
-
-    return lookup
 
 
 def _note(connections: list[object], writer: asyncio.StreamWriter) -> None:

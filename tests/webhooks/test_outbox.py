@@ -9,8 +9,9 @@ import pytest
 
 from jobs.errors import CloudUnavailable, TooManyWebhooks, WebhookNotFound
 from jobs.ids import UserId
+from jobs.webhook_outbox import WebhookOutbox
 from jobs.webhook_queue import WebhookQueue
-from jobs.webhooks import MAX_WEBHOOKS, WebhookOutbox, WebhookTable, new_webhook
+from jobs.webhooks import MAX_WEBHOOKS, WebhookTable, new_webhook
 from tests.aws_faults import RefusesCalls
 from tests.webhooks.ground import WebhookGround
 
@@ -93,6 +94,20 @@ async def test_a_webhook_belongs_to_its_user(webhooks: WebhookGround, user: User
 
     assert webhook == await webhooks.table.get(user, webhook.webhook_id)
     assert (webhook,) == await webhooks.table.of_user(user)
+
+
+async def test_an_event_that_only_newer_tasks_know_hurts_no_other(webhooks: WebhookGround, user: UserId) -> None:
+    """While a new version is rolled out, webhooks are registered there and read here."""
+    webhook = await webhooks.webhook(user, URL)
+    await webhooks.clients.dynamodb.update_item(
+        TableName=webhooks.table._table,
+        Key={"userId": user, "webhookId": webhook.webhook_id},
+        UpdateExpression="SET events = list_append(events, :more)",
+        ExpressionAttributeValues={":more": ["job.praised"]},
+    )
+
+    assert webhook == await webhooks.table.get(user, webhook.webhook_id)
+    assert webhook.webhook_id == (await webhooks.order(user)).webhook_id
 
 
 def test_a_webhook_in_a_log_shows_neither_its_secret_nor_its_address() -> None:

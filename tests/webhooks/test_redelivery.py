@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
+import pytest
 from aiohttp import web
 
 from consumers.webhook_courier import Courier, Outcome
+from jobs import clock
+from jobs.errors import CloudUnavailable
 from jobs.ids import UserId
 from jobs.webhook_deliveries import Delivery, DeliveryStatus
+from jobs.webhook_desk import WebhookDesk
+from jobs.webhook_queue import WebhookQueue
+from tests.aws_faults import RefusesCalls
 from tests.webhooks.endpoint import Endpoint
 from tests.webhooks.ground import WebhookGround
 
@@ -65,6 +72,41 @@ async def test_a_retry_that_was_ordered_before_a_redelivery_is_dropped(
     assert Outcome.DROPPED is outcome
     assert 2 == len(endpoint.calls)
     assert [] == await asyncio.wait_for(_orders_if_any(webhooks), 5)
+
+
+async def test_a_redelivery_that_cannot_be_ordered_changes_nothing(
+    webhooks: WebhookGround, endpoint: Endpoint, user: UserId
+) -> None:
+    """The queue is out of reach: the list does not speak of a delivery that nobody will make."""
+    webhook = await webhooks.webhook(user, endpoint.url())
+    async with webhooks.courier() as courier:
+        await courier.carry_out(await webhooks.order(user))
+    before = await webhooks.listed(webhook)
+    refusing = cast(Any, RefusesCalls(webhooks.clients.sqs, "send_message_batch", 1))
+    queue = WebhookQueue(refusing, webhooks.clients.receiver, url=webhooks.queue_url)
+    desk = WebhookDesk(webhooks.table, webhooks.deliveries, queue, webhooks.addresses.check)
+    with pytest.raises(CloudUnavailable):
+        await desk.redeliver(user, webhook.webhook_id, before[0].delivery_id)
+
+    assert before == await webhooks.listed(webhook)
+
+
+async def test_a_redelivery_whose_request_died_is_made_by_its_order(
+    webhooks: WebhookGround, endpoint: Endpoint, user: UserId
+) -> None:
+    """The order is out and the list does not know of it; a copy of it is dropped, and so is the request's late word."""
+    webhook = await webhooks.webhook(user, endpoint.url())
+    async with webhooks.courier() as courier:
+        await courier.carry_out(await webhooks.order(user))
+        (first,) = await webhooks.listed(webhook)
+        again = first.again(clock.now_milliseconds())
+        order = again.order(clock.now_milliseconds())
+        outcomes = [await courier.carry_out(order) for _ in range(2)]
+        late = await webhooks.deliveries.begin_again(again)
+
+    assert [Outcome.DELIVERED, Outcome.DROPPED] == outcomes
+    assert (DeliveryStatus.DELIVERED, 1, 1) == (late.status, late.round, late.attempts)
+    assert 2 == len(endpoint.calls)
 
 
 async def _redelivered(webhooks: WebhookGround, courier: Courier, delivery: Delivery) -> Delivery:

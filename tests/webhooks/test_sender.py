@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,8 +19,13 @@ from cryptography.x509.oid import NameOID
 
 from consumers.addresses import Addresses
 from consumers.webhook_sender import Answer, WebhookSender, open_sender
+from jobs.ids import UserId
+from jobs.webhooks import Webhook, new_webhook
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+def at(url: str) -> Webhook:
+    """Return a webhook at this address."""
+    return new_webhook(UserId("user"), url, (), None)
 
 
 @asynccontextmanager
@@ -53,7 +59,7 @@ async def speaking(answer: bytes, tls: ssl.SSLContext | None = None) -> AsyncIte
 async def answer_of(said: bytes, total_seconds: float = 5) -> Answer:
     """Call somebody who says this."""
     async with speaking(said) as port, opened(Addresses(allow_private=True), total_seconds) as sender:
-        return await sender.send(f"http://127.0.0.1:{port}/", SECRET, "msg_1", b"{}")
+        return await sender.send(at(f"http://127.0.0.1:{port}/"), "msg_1", b"{}")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,7 @@ async def answer_of(said: bytes, total_seconds: float = 5) -> Answer:
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\nand then nothing", Answer(status_code=200)),
         (b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n", Answer(status_code=202)),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnoise", Answer(status_code=200)),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"a" * 9_000_000, Answer(status_code=200)),
         (b"220 mail.example ESMTP\r\n", Answer(error="The endpoint's answer could not be read")),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000, Answer(error="The endpoint's answer could not be read")),
     ],
@@ -69,6 +76,7 @@ async def answer_of(said: bytes, total_seconds: float = 5) -> Answer:
         "a body that never ends",
         "chunks that never come",
         "a body that is not what it says",
+        "a large body",
         "no HTTP",
         "long header",
     ],
@@ -77,6 +85,15 @@ async def test_the_status_decides_and_the_body_is_not_waited_for(said: bytes, an
     """Whatever else is said."""
     async with asyncio.timeout(5):
         assert answer == await answer_of(said)
+
+
+async def test_an_endpoint_that_goes_on_saying_that_it_will_answer_is_left_at_once() -> None:
+    """Each of its words costs more to read than to say: a few seconds of them would hold up the whole process."""
+    began = time.process_time()
+    answer = await answer_of(b"HTTP/1.1 102 Processing\r\n\r\n" * 300_000)
+
+    assert Answer(error="The endpoint's answer could not be read") == answer
+    assert time.process_time() - began < 1
 
 
 async def test_an_endpoint_that_says_nothing_is_given_up() -> None:
@@ -90,7 +107,7 @@ async def test_nobody_at_the_address_is_an_answer_too() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         async with opened(Addresses(allow_private=True)) as sender:
-            answer = await sender.send(f"http://127.0.0.1:{port}/", SECRET, "msg_1", b"{}")
+            answer = await sender.send(at(f"http://127.0.0.1:{port}/"), "msg_1", b"{}")
 
     assert Answer(error="No connection to the endpoint could be made") == answer
 
@@ -102,7 +119,7 @@ async def test_a_host_that_nobody_knows_is_an_answer_too() -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     async with opened(Addresses(lookup=lookup)) as sender:
-        answer = await sender.send("https://hooks.example/", SECRET, "msg_1", b"{}")
+        answer = await sender.send(at("https://hooks.example/"), "msg_1", b"{}")
 
     assert Answer(error="The endpoint's host cannot be found") == answer
 
@@ -114,7 +131,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
         speaking(ok, _self_signed(tmp_path)) as port,
         opened(Addresses(allow_private=True)) as sender,
     ):
-        answer = await sender.send(f"https://localhost:{port}/", SECRET, "msg_1", b"{}")
+        answer = await sender.send(at(f"https://localhost:{port}/"), "msg_1", b"{}")
 
     assert Answer(error="The endpoint's certificate is not valid, or it speaks no TLS") == answer
 
