@@ -192,7 +192,11 @@ async def open_house(stack: AsyncExitStack, redis_url: str | None) -> House:
 async def _open_files(stack: AsyncExitStack) -> Files:
     clients = await stack.enter_async_context(aws.open_clients(NOWHERE))
     return Files(
-        clients.s3, upload_bucket="darkroom-uploads", result_bucket="darkroom-results", upload_link_seconds=3600
+        clients.s3,
+        clients.find_credentials,
+        upload_bucket="darkroom-uploads",
+        result_bucket="darkroom-results",
+        upload_link_seconds=3600,
     )
 
 

@@ -17,11 +17,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from consumers.failures import POLICIES, FailureClass, Policy, daily_quota_reset
 from consumers.gate_state import Condition, GateMetrics, GateState, NotNow
 from consumers.limits import AdaptiveLimit, Breaker, BreakerState
+from jobs.conditions import Timekeeper
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +41,6 @@ class GateConfig:
     start: int = 32
     max_waiting: int = 1024
     failures_to_open: int = 5
-
-
-class Timekeeper(Protocol):
-    """What the gate needs of an event loop."""
-
-    def time(self) -> float:
-        """Return monotonic seconds."""
-
-    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.Handle:
-        """Call back at that time."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

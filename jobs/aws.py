@@ -10,11 +10,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 
 from jobs.errors import CloudUnavailable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+FindCredentials: TypeAlias = Callable[[], Awaitable[AioCredentials | None]]
 
 LONG_POLL_SECONDS = 20
 ATTEMPTS = 4
@@ -64,12 +66,16 @@ class AWSConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """The open clients. ``dynamodb`` takes and gives Python types; ``receiver`` is for long polls alone."""
+    """The open clients. ``dynamodb`` takes and gives Python types; ``receiver`` is for long polls alone.
+
+    ``find_credentials`` returns what they sign with, looked for once and renewed in time.
+    """
 
     dynamodb: DynamoDBClient
     s3: S3Client
     sqs: SQSClient
     receiver: SQSClient
+    find_credentials: FindCredentials
 
 
 @asynccontextmanager
@@ -86,7 +92,13 @@ async def open_clients(config: AWSConfig) -> AsyncIterator[Clients]:
         # A long poll holds its connection for its whole time; in a shared pool it would starve the others.
         options = _config(config, attempts=1, read_timeout=LONG_POLL_SECONDS + 10)
         receiver = await stack.enter_async_context(session.client("sqs", config=options, **where))
-        yield Clients(dynamodb=dynamodb.meta.client, s3=s3, sqs=sqs, receiver=receiver)
+        yield Clients(
+            dynamodb=dynamodb.meta.client,
+            s3=s3,
+            sqs=sqs,
+            receiver=receiver,
+            find_credentials=cast(FindCredentials, session.get_credentials),  # its stub forgets that it is a coroutine
+        )
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ def view(degradation: Degradation) -> dict[str, JSON]:
 
 
 class Timekeeper(Protocol):
-    """What this needs of an event loop."""
+    """What those who wait need of an event loop, so that a test can let time pass."""
 
     def time(self) -> float:
         """Return monotonic seconds."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from jobs.ids import EventId, JobId, UserId
@@ -94,7 +95,7 @@ class InProcessBus:
     is_whole = True
 
     def __init__(self) -> None:
-        self._watchers: dict[UserId, set[Deliver]] = {}
+        self._watchers: dict[UserId, tuple[Deliver, ...]] = {}  # a tuple of one is a fifth of a set
         self._progress: dict[JobId, JobProgress] = {}
 
     async def listening(self, user_id: UserId) -> None:
@@ -105,20 +106,13 @@ class InProcessBus:
 
     def subscribe(self, user_id: UserId, deliver: Deliver) -> Callable[[], None]:
         """Call ``deliver`` with each notice for the user; returns the function that ends it."""
-        self._watchers.setdefault(user_id, set()).add(deliver)
-
-        def unsubscribe() -> None:
-            watchers = self._watchers.get(user_id, set())
-            watchers.discard(deliver)
-            if not watchers:
-                self._watchers.pop(user_id, None)
-
-        return unsubscribe
+        self._watchers[user_id] = (*self._watchers.get(user_id, ()), deliver)
+        return partial(self._unsubscribe, user_id, deliver)
 
     def publish(self, notice: Notice) -> None:
         """Hand the notice to every watcher of the job's owner."""
         self._remember_progress(notice)
-        for deliver in tuple(self._watchers.get(notice.job.user_id, ())):
+        for deliver in self._watchers.get(notice.job.user_id, ()):
             try:
                 deliver(notice)
             except Exception:
@@ -131,6 +125,13 @@ class InProcessBus:
     def forget_progress(self, job_id: JobId) -> None:
         """Forget how far a job was: it runs here no more."""
         self._progress.pop(job_id, None)
+
+    def _unsubscribe(self, user_id: UserId, deliver: Deliver) -> None:
+        left = list(self._watchers.pop(user_id, ()))
+        if deliver in left:
+            left.remove(deliver)
+        if left:
+            self._watchers[user_id] = tuple(left)
 
     def _remember_progress(self, notice: Notice) -> None:
         # Bounded by the jobs in hand: every event forgets, and so does every run at its end.

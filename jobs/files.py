@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
+from jobs.aws import FindCredentials
 from jobs.errors import UploadNotFound
 from jobs.ids import JobId, UserId
+from jobs.links import LinkSigner
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -45,8 +47,17 @@ class UploadLink:
 class Files:
     """Signs links to the two private buckets, and reads and writes them. All errors: UploadNotFound, CloudUnavailable."""
 
-    def __init__(self, client: S3Client, *, upload_bucket: str, result_bucket: str, upload_link_seconds: int) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        find_credentials: FindCredentials,
+        *,
+        upload_bucket: str,
+        result_bucket: str,
+        upload_link_seconds: int,
+    ) -> None:
         self._client = client
+        self._signer = LinkSigner(client, find_credentials)
         self._upload_bucket = upload_bucket
         self._result_bucket = result_bucket
         self._upload_link_seconds = upload_link_seconds
@@ -136,9 +147,8 @@ class Files:
         wanted = (url, int(time.monotonic() // _LINK_REUSE_SECONDS))
         link = self._links.get(wanted)
         if link is None:
-            link = self._links[wanted] = await self._sign(
-                {"Bucket": _bucket(url), "Key": items.s3_key(url)}, LINK_SECONDS
-            )
+            link = await self._signer.sign(_bucket(url), items.s3_key(url), seconds=LINK_SECONDS)
+            self._links[wanted] = link
             if len(self._links) > _KEPT_LINKS:
                 self._links.popitem(last=False)
         else:
@@ -149,12 +159,11 @@ class Files:
         """Sign a GET that browsers save under this name, good for an hour."""
         disposition = f'attachment; filename="{file_name}"'
         params = {"Bucket": _bucket(url), "Key": items.s3_key(url), "ResponseContentDisposition": disposition}
-        return await self._sign(params, DOWNLOAD_LINK_SECONDS)
-
-    async def _sign(self, params: dict[str, str], seconds: int) -> str:
         with aws.mapped_errors():
             async with asyncio.timeout(_SIGN_SECONDS):  # credentials may have to be fetched
-                return await self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
+                return await self._client.generate_presigned_url(
+                    "get_object", Params=params, ExpiresIn=DOWNLOAD_LINK_SECONDS
+                )
 
 
 def uploads_of(user_id: UserId) -> str:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
-import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
-from jobs.actions import Action, Actions, cancellation_codes, event_item, failed_conditions, usage_key
+from jobs.actions import Action, Actions, cancellation_codes, event_item, failed_conditions
 from jobs.actions import Tables as Tables  # noqa: PLC0414 - whoever opens the table names its tables
 from jobs.errors import (
     CloudUnavailable,
-    InvalidRequest,
-    JobDeleted,
     JobEnded,
-    JobNotFound,
     KeyReused,
     LostClaim,
     QueueRefused,
@@ -32,7 +27,8 @@ from jobs.errors import (
 )
 from jobs.events import EventBus, EventType, JobEvent
 from jobs.ids import EventIds, JobId, UserId
-from jobs.model import Job, Quota, Status
+from jobs.job_reader import JobReader
+from jobs.model import Job, Status
 from jobs.moves import Move, Transition
 
 if TYPE_CHECKING:
@@ -51,17 +47,6 @@ _END_EVENTS = {
     Status.CANCELED: EventType.CANCELED,
 }
 _OFFER_SECONDS = 5.0
-_CURSOR_CHARACTERS = 200
-_FILTERED_READ = 100
-_PAGE_QUERIES = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPage:
-    """Jobs of one user, newest first; ``cursor`` leads to the next page and is absent on the last."""
-
-    jobs: tuple[Job, ...]
-    cursor: str | None
 
 
 class _Conflict(Exception):
@@ -71,17 +56,6 @@ class _Conflict(Exception):
         super().__init__()
         self.job = job
         self.write_id = write_id
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
-    """A row of the index of unfinished jobs: enough to decide whether to look at the job itself."""
-
-    job_id: JobId
-    user_id: UserId
-    waiting: bool
-    updated_at: int
-    sent_at: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +82,16 @@ class IdempotencyKey:
 Offer: TypeAlias = Callable[[JobEvent], Awaitable[None]]
 
 
-class JobTable:
-    """Reads jobs, and writes each move with all that belongs to it, then publishes the event.
+class JobTable(JobReader):
+    """Reads jobs, writes each move with all that belongs to it, then publishes the event.
 
     ``offer`` hands an event to the webhooks; offering it twice is no harm. It raises CloudUnavailable.
     """
 
     def __init__(self, client: DynamoDBClient, tables: Tables, bus: EventBus, offer: Offer | None = None) -> None:
-        self._client = client
+        super().__init__(client, tables)
         self._offer = offer
         self._note_untold: Callable[[JobEvent], None] = lambda _: None
-        self._tables = tables
         self._actions = Actions(tables)
         self._bus = bus
         self._event_ids = EventIds()
@@ -219,79 +192,6 @@ class JobTable:
             raise
         await self._tell(event)
 
-    async def waiting(self, user_id: UserId, limit: int) -> tuple[list[Job], bool]:
-        """Read the user's stored but unsent jobs, oldest first, and whether there may be any at all."""
-        query = {
-            "TableName": self._tables.jobs,
-            "IndexName": "WaitingIndex",
-            "KeyConditionExpression": "waitingUser = :user",
-            "ExpressionAttributeValues": {":user": user_id},
-            "Limit": limit,
-        }
-        response = await aws.retrying(lambda: self._client.query(**cast(Any, query)))
-        # The index lags behind: what is decided is decided on the job itself.
-        jobs = [await self._get_or_none(JobId(str(item["jobId"]))) for item in response["Items"]]
-        still_waiting = [job for job in jobs if job is not None and job.waiting]
-        return still_waiting, bool(response["Items"]) or await self._has_waiting(user_id)
-
-    async def _has_waiting(self, user_id: UserId) -> bool:
-        """Ask the user's row, which does not lag: jobs that are unfinished and not in flight wait."""
-        response = await aws.retrying(
-            lambda: self._client.get_item(TableName=self._tables.users, Key={"userId": user_id}, ConsistentRead=True)
-        )
-        row: Mapping[str, Any] = response.get("Item", {})
-        return int(row.get("unfinishedJobs", 0)) > int(row.get("jobsInFlight", 0))
-
-    async def unfinished_before(
-        self, status: Status, shard: int, updated_before: int, *, at_a_time: int | None = None
-    ) -> AsyncIterator[Unfinished]:
-        """Walk through the unfinished jobs of one status and shard that nothing has changed since then, oldest first.
-
-        They are read ``at_a_time`` so many, for those who will not need all; a megabyte of them takes long to understand.
-        """
-        query: dict[str, Any] = {
-            "TableName": self._tables.jobs,
-            "IndexName": "StatusIndex",
-            "KeyConditionExpression": "statusShard = :key AND updatedAt < :before",
-            "ExpressionAttributeValues": {
-                ":key": items.status_shard(status, shard),
-                ":before": clock.iso(updated_before),
-            },
-        }
-        if at_a_time is not None:
-            query["Limit"] = at_a_time
-        while True:
-            response = await aws.retrying(lambda: self._client.query(**query))
-            for item in cast(Any, response["Items"]):
-                yield Unfinished(
-                    job_id=JobId(item["jobId"]),
-                    user_id=UserId(item["userId"]),
-                    waiting=item.get("waiting", False),
-                    updated_at=clock.milliseconds(item["updatedAt"]),
-                    sent_at=int(item["sentAt"]) if "sentAt" in item else None,
-                )
-            if "LastEvaluatedKey" not in response:
-                return
-            query["ExclusiveStartKey"] = response["LastEvaluatedKey"]
-
-    async def _get_or_none(self, job_id: JobId) -> Job | None:
-        try:
-            return await self.get(job_id)
-        except JobNotFound:
-            return None
-
-    async def get(self, job_id: JobId) -> Job:
-        """Read a job as it is now. Raises JobNotFound; JobDeleted where there was one a few days ago."""
-        response = await aws.retrying(
-            lambda: self._client.get_item(TableName=self._tables.jobs, Key={"jobId": job_id}, ConsistentRead=True)
-        )
-        item = response.get("Item", {})
-        if "deletedBy" in item:
-            raise JobDeleted
-        if "userId" not in item:
-            raise JobNotFound
-        return items.from_item(item)
-
     async def apply(self, job: Job, move: Move, *, patience_seconds: float = 0) -> Job:
         """Make the move and return the job after it, deciding anew when the job changed meanwhile.
 
@@ -324,46 +224,6 @@ class JobTable:
             await self._tell_or_fail(await self._log_again(_END_EVENTS[job.status], job))
         except TimeoutError as error:
             raise CloudUnavailable from error
-
-    async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
-        """Read a user's jobs, newest first. Raises InvalidRequest for a cursor that is not ours."""
-        query: dict[str, Any] = {
-            "TableName": self._tables.jobs,
-            "IndexName": "UserIdCreatedAtIndex",
-            "KeyConditionExpression": "userId = :user",
-            "ExpressionAttributeValues": {":user": user_id},
-            "ScanIndexForward": False,
-        }
-        if status is not None:
-            query["FilterExpression"] = "#status = :status"
-            query["ExpressionAttributeNames"] = {"#status": "status"}
-            query["ExpressionAttributeValues"][":status"] = status.value
-        found: list[Job] = []
-        start = _read_cursor(cursor, user_id) if cursor else None
-        # With a filter DynamoDB limits what it reads, not what it keeps; a page may then end early, with a cursor.
-        for _ in range(_PAGE_QUERIES):
-            if start:
-                query["ExclusiveStartKey"] = start
-            query["Limit"] = _FILTERED_READ if status is not None else limit - len(found)
-            response = await aws.retrying(lambda: self._client.query(**query))
-            found += [items.from_item(item) for item in response["Items"]]
-            start = response.get("LastEvaluatedKey")
-            if not start or len(found) >= limit:
-                break
-        if len(found) > limit:
-            found = found[:limit]
-            start = items.to_item(found[-1])
-        return JobPage(jobs=tuple(found), cursor=_write_cursor(start) if start else None)
-
-    async def quota(self, user_id: UserId, daily_limit: int) -> Quota:
-        """Read what the user has taken of today's units."""
-        now = clock.now_milliseconds()
-        key = {"userIdDate": usage_key(user_id, clock.utc_day(now))}
-        response = await aws.retrying(
-            lambda: self._client.get_item(TableName=self._tables.usage, Key=key, ConsistentRead=True)
-        )
-        used = max(0, int(cast(Any, response.get("Item", {}).get("taken", 0))))
-        return Quota(daily_limit=daily_limit, used=used, resets_at=clock.next_utc_midnight(now))
 
     async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> JobEvent | None:
         return await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
@@ -437,21 +297,3 @@ def _conflict_of(error: ClientError) -> Exception | None:
     if "userId" not in job:
         return JobEnded()  # deleted meanwhile
     return _Conflict(items.from_item(job), job.get("writeId"))
-
-
-def _write_cursor(key: Mapping[str, Any]) -> str:
-    text = json.dumps([key["jobId"], key["createdAt"]], separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, user_id: UserId) -> dict[str, Any]:
-    try:
-        # The length comes first: JSON can nest deeper than Python can follow.
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)) if len(cursor) <= _CURSOR_CHARACTERS else b""
-        job_id, created_at = json.loads(text)
-        clock.milliseconds(created_at)
-    except (ValueError, TypeError) as error:
-        raise InvalidRequest("The cursor is not one of ours", field="cursor") from error
-    if not (isinstance(job_id, str) and job_id):
-        raise InvalidRequest("The cursor is not one of ours", field="cursor")
-    return {"jobId": job_id, "userId": user_id, "createdAt": created_at}

@@ -16,7 +16,7 @@ from jobs import clock
 from jobs.errors import CloudUnavailable, JobNotFound
 from jobs.ids import JobId, UserId
 from jobs.items import STATUS_SHARDS
-from jobs.job_table import JobTable, Unfinished
+from jobs.job_reader import JobReader, Unfinished
 from jobs.model import JSON, Job, Status
 
 logger = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class QueueWatch:
     """
 
     def __init__(
-        self, table: JobTable, *, every_seconds: float = 5, monotonic: Callable[[], float] = time.monotonic
+        self, table: JobReader, *, every_seconds: float = 5, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._table = table
         self._every_seconds = every_seconds

@@ -200,6 +200,7 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings) -> _Ground:
         table=table,
         files=Files(
             clients.s3,
+            clients.find_credentials,
             upload_bucket=settings.upload_bucket,
             result_bucket=settings.result_bucket,
             upload_link_seconds=settings.presigned_url_expiration,

@@ -12,7 +12,7 @@ from aiohttp import web
 from jobs.errors import JobNotCompleted, JobNotFound
 from jobs.files import DOWNLOAD_LINK_SECONDS
 from jobs.ids import JobId
-from jobs.job_table import JobPage
+from jobs.job_reader import JobPage
 from jobs.model import JSON, Job
 from jobs.views import cancel_view
 from service import keys

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from jobs import clock, items
+from jobs import items
 from jobs.aws import Clients
 from jobs.ids import UserId, new_job_id
 from jobs.job_table import Tables
-from jobs.model import Charge, Failure, Job, Output, Status
+from jobs.model import Charge, Job, Output, Status
 from tests.chaos.audit import Audit, audit
+from tests.jobs.story import FAILURE, new_job
 
 TOLD = {2: "job.queued", 3: "job.processing", 4: "job.completed"}
-FAILURE = Failure(code="provider_failure", message="It failed.", retryable=True)
 
 
 class Books:
@@ -60,22 +60,11 @@ class Books:
 
 
 def _completed_job(user: UserId, bucket: str) -> Job:
-    now = clock.now_milliseconds()
-    job_id = new_job_id()
-    return Job(
-        job_id=job_id,
-        user_id=user,
-        pipeline="profile-photo",
-        status=Status.COMPLETED,
-        version=4,
-        created_at=now,
-        updated_at=now,
-        charge=Charge.CHARGED,
-        quota_day=clock.utc_day(now),
-        output=Output(
-            url=f"s3://{bucket}/generated/{user}/{job_id}.png", model_name="a-model", generation_milliseconds=1
-        ),
+    job = new_job(user)
+    output = Output(
+        url=f"s3://{bucket}/generated/{user}/{job.job_id}.png", model_name="a-model", generation_milliseconds=1
     )
+    return replace(job, status=Status.COMPLETED, version=4, charge=Charge.CHARGED, output=output)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import chaos
+from benchmarks.chaos_report import Recovery
 
 JOBS = 120
 
@@ -20,3 +21,10 @@ async def test_nothing_is_lost_or_done_twice_or_charged_wrongly(tmp_path: Path) 
     assert JOBS == len(report.accepted)
     assert report.recoveries
     assert report.books.completed > JOBS * 0.8
+
+
+def test_where_nothing_was_in_hand_no_time_is_printed() -> None:
+    """It did not take no time."""
+    recovery = Recovery(in_hand=0, first_seconds=3.24, all_seconds=None)
+
+    assert "first end 3.2 s after the restart, all -" == recovery.figure

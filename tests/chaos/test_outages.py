@@ -19,6 +19,7 @@ from tests.chaos.audit import Audit, audit
 from tests.chaos.stage import LEASE_SECONDS, Service, Stage
 from tests.chaos.test_kill_points import calls_gemini, writes
 from tests.faults.messages import Request
+from tests.faults.rules import Rule
 from tests.person import Person
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
@@ -228,32 +229,30 @@ async def test_the_queue_takes_messages_and_every_answer_is_lost(stage: Stage, p
     assert 0 == await dead_letters_when_empty(stage, user.user_id)
 
 
+async def meet_throttling(stage: Stage, user: Customer, begin: Callable[[], Rule]) -> None:
+    """Let the tables throttle for a lease's time with six jobs in hand: who asks meanwhile is told 503, all six are done."""
+    await user.generate_many(6, SLOW)
+    rule = begin()
+    status, headers, _ = await user.generate()
+    await asyncio.sleep(LEASE_SECONDS)
+    rule.lift()
+
+    assert (503, True) == (status, "Retry-After" in headers)
+    assert_all_completed(await books_when_ended(stage, user.user_id), 6)
+
+
 async def test_dynamodb_throttles_for_a_while(stage: Stage, photo: bytes) -> None:
     """Requests are told 503; the jobs in hand are done afterwards."""
     service = await stage.start_service(IMPATIENT)
     async with customer(service, "throttled-tables", photo) as user:
-        await user.generate_many(6, SLOW)
-        rule = stage.aws.when(asks_dynamodb).throttle()
-        status, headers, _ = await user.generate()
-        await asyncio.sleep(LEASE_SECONDS)
-        rule.lift()
-
-        assert (503, True) == (status, "Retry-After" in headers)
-        assert_all_completed(await books_when_ended(stage, user.user_id), 6)
+        await meet_throttling(stage, user, lambda: stage.aws.when(asks_dynamodb).throttle())
 
 
 async def test_transactions_are_throttled_for_a_while(stage: Stage, photo: bytes) -> None:
     """Requests are told 503; the table can be read, so jobs are worked on, and their ends are written afterwards."""
     service = await stage.start_service(IMPATIENT)
     async with customer(service, "throttled-transactions", photo) as user:
-        await user.generate_many(6, SLOW)
-        rule = stage.aws.when(is_transaction).throttle_transaction()
-        status, headers, _ = await user.generate()
-        await asyncio.sleep(LEASE_SECONDS)
-        rule.lift()
-
-        assert (503, True) == (status, "Retry-After" in headers)
-        assert_all_completed(await books_when_ended(stage, user.user_id), 6)
+        await meet_throttling(stage, user, lambda: stage.aws.when(is_transaction).throttle_transaction())
         assert 0 == await dead_letters_when_empty(stage, user.user_id)
         assert 200 == (await user.generate())[0]
     assert_all_completed(await books_when_ended(stage, user.user_id), 7)

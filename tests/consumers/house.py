@@ -187,6 +187,7 @@ async def open_house(
     )
     files = Files(
         clients.s3,
+        clients.find_credentials,
         upload_bucket=cloud_environment["UPLOAD_BUCKET"],
         result_bucket=cloud_environment["RESULT_BUCKET"],
         upload_link_seconds=600,

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import aiohttp
@@ -19,10 +19,10 @@ from jobs.aws import AWSConfig, open_clients
 from jobs.conditions import Conditions
 from jobs.errors import JobNotFound
 from jobs.event_log import EventLog
-from jobs.events import InProcessBus
+from jobs.events import EventType, InProcessBus
 from jobs.files import Files
-from jobs.ids import JobId, UserId
-from jobs.model import JSON
+from jobs.ids import JobId, UserId, new_job_id
+from jobs.model import JSON, Quota
 from jobs.views import JobViews
 from tests.contracts import frames
 from tests.push.stage import Client, Log, authenticate
@@ -44,7 +44,13 @@ async def open_views(bus: InProcessBus) -> AsyncIterator[JobViews]:
         region="us-east-1", endpoint_url="http://127.0.0.1:9", access_key_id="nobody", secret_access_key="nothing"
     )
     async with open_clients(config) as clients:
-        files = Files(clients.s3, upload_bucket="uploads", result_bucket="results", upload_link_seconds=600)
+        files = Files(
+            clients.s3,
+            clients.find_credentials,
+            upload_bucket="uploads",
+            result_bucket="results",
+            upload_link_seconds=600,
+        )
         yield JobViews(files, bus)
 
 
@@ -56,6 +62,7 @@ class Floor:
     conditions: Conditions
     hub: Hub
     log: Log
+    figures: list[Quota]
     server: TestServer
 
 
@@ -63,22 +70,39 @@ class Floor:
 async def open_floor() -> AsyncIterator[Floor]:
     """Open one that is quick to notice and to end."""
     bus, log, conditions = InProcessBus(), Log(), Conditions(recovery_seconds=0.01)
-    limits = SocketLimits(write_check_seconds=0.02, reconnect_spread_seconds=0.1, drain_seconds=0.3, close_seconds=0.3)
+    figures: list[Quota] = []
+    limits = SocketLimits(
+        write_check_seconds=0.02,
+        quota_seconds=0.02,
+        reconnect_spread_seconds=0.1,
+        drain_seconds=0.3,
+        close_seconds=0.3,
+    )
     async with open_views(bus) as views:
 
         async def read_snapshot(_: UserId) -> Snapshot:
             shown = [await views.view(job) for job in (frames.COMPLETED, frames.FAILED, frames.QUEUED)]
             return Snapshot(position=frames.EVENT_IDS.next(), jobs=shown, has_more=True, quota=frames.QUOTA)
 
+        async def read_quota(_: UserId) -> Quota | None:
+            return next(iter(figures), None)
+
         recovery = Recovery(cast(EventLog, log), views.view, read_snapshot, limits)
-        hub = Hub(bus, recovery, limits=limits, registry=CollectorRegistry(), conditions=conditions)
+        hub = Hub(
+            bus,
+            recovery,
+            limits=limits,
+            registry=CollectorRegistry(),
+            conditions=conditions,
+            read_quota=read_quota,
+        )
         await hub.start()
         desk = Desk(hub=hub, authenticate=authenticate, cancel=_cancel)
         app = web.Application()
         app.router.add_get("/ws", SocketEndpoint(desk, frozenset()).handle)
         server = TestServer(app)
         async with server:
-            yield Floor(bus=bus, conditions=conditions, hub=hub, log=log, server=server)
+            yield Floor(bus=bus, conditions=conditions, hub=hub, log=log, figures=figures, server=server)
             await hub.close()
         conditions.close()
 
@@ -117,6 +141,7 @@ async def record() -> list[Line]:
         await _sign_in(tape, floor)
         told = await _live(tape, floor)
         await _ask(tape, told)
+        await _count(tape, floor)
         closing = asyncio.create_task(floor.hub.close())
         await tape.hear("reconnect")
         await tape.hear_end()
@@ -125,9 +150,9 @@ async def record() -> list[Line]:
 
 
 async def _sign_in(tape: Tape, floor: Floor) -> None:
-    """Come with a token that is about to expire, while the service is not well; refresh it."""
+    """Come with a token that is about to expire, while the service is not well; be asked half-way, and refresh it."""
     floor.conditions.report(PART, frames.BUSY)
-    hello = {"type": "hello", "token": f"alice@{int(time.time()) + 30}"}
+    hello = {"type": "hello", "token": f"alice@{int(time.time()) + 1}"}
     await tape.say(hello, "welcome", "snapshot", "system.degraded", "auth.expiring")
     await tape.say({"type": "auth", "token": "mallory"}, "error")
     await tape.say({"type": "auth", "token": "alice"}, "auth.ok")
@@ -159,6 +184,13 @@ async def _ask(tape: Tape, told: list[str]) -> None:
     await tape.say({"type": "cancel", "jobId": "job_none", "ref": 2}, "error")
     await tape.say({"type": "resume", "since": newest_id}, *told)
     await tape.say({"type": "resume", "since": "nobody knows this one"}, "resync", "snapshot")
+
+
+async def _count(tape: Tape, floor: Floor) -> None:
+    """Be told what is left of the day."""
+    floor.figures.append(frames.FIGURES)
+    floor.bus.publish(frames.event(EventType.QUEUED, replace(frames.QUEUED, job_id=new_job_id())))
+    await tape.hear("job.queued", "quota")
 
 
 async def _cancel(_: UserId, job_id: JobId) -> dict[str, JSON]:

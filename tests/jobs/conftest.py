@@ -6,12 +6,16 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
+from hypothesis import settings
 
 from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.events import InProcessBus
 from jobs.job_table import JobTable, Tables
 from jobs.work_queue import WorkQueue
 from tests.jobs.ground import Ground, open_ground
+
+# ``.venv/bin/pytest tests/jobs/test_life.py --hypothesis-profile=search`` looks for lives that the suite does not live through.
+settings.register_profile("search", derandomize=False, max_examples=400)
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
+from jobs import aws, clock
 from jobs.aws import Clients
 from jobs.control import Control
-from jobs.events import InProcessBus
+from jobs.events import InProcessBus, JobProgress, Stage
 from jobs.files import Files
 from jobs.ids import JobId, UserId, new_job_id
 from jobs.job_table import JobTable, Limits, Tables
@@ -70,6 +71,14 @@ class Ground:
         await self.clients.s3.put_object(Bucket=self.upload_bucket, Key=key, Body=b"a photo")
         return self.files.upload_url(key)
 
+    async def running(self, user: UserId, stage: Stage | None = None) -> Job:
+        """Have a job worked on; in this process when it tells how far it is."""
+        job = await story.claim(self.table, await story.stored(self.table, user))
+        if stage is not None:
+            now = clock.now_milliseconds()
+            self.bus.publish(JobProgress(job=job, at=now, stage=stage, fraction=0.5, message=""))
+        return job
+
     async def messages(self) -> list[JobId]:
         """Take every message off the queue, and name their jobs."""
         found: list[JobId] = []
@@ -83,8 +92,9 @@ class Ground:
 
     async def counts(self, user: UserId) -> Counts:
         """Read the user's row."""
-        answer = await self.clients.dynamodb.get_item(
-            TableName=self.tables.users, Key={"userId": user}, ConsistentRead=True
+        key = {"userId": user}
+        answer = await aws.retrying(
+            lambda: self.clients.dynamodb.get_item(TableName=self.tables.users, Key=key, ConsistentRead=True)
         )
         row: Mapping[str, Any] = answer.get("Item", {})
         names = ("unfinishedJobs", "jobsInFlight", "totalImagesGenerated")
@@ -113,6 +123,7 @@ async def open_ground(clients: Clients, tables: Tables, environment: Mapping[str
     own, bus = replace(tables, jobs=name), InProcessBus()
     files = Files(
         clients.s3,
+        clients.find_credentials,
         upload_bucket=environment["UPLOAD_BUCKET"],
         result_bucket=environment["RESULT_BUCKET"],
         upload_link_seconds=600,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobs import clock, moves
+from jobs import aws, clock, moves
 from jobs.aws import Clients
 from jobs.ids import UserId, new_job_id
 from jobs.job_table import JobTable, Limits, Tables
@@ -65,9 +65,8 @@ async def complete(table: JobTable, job: Job, owner: str = "me") -> Job:
 async def usage(clients: Clients, tables: Tables, user: UserId, day: str | None = None) -> tuple[int, int]:
     """Read what is taken and charged on a day, today unless told."""
     key = {"userIdDate": f"{user}#{day or clock.utc_day(clock.now_milliseconds())}"}
-    item: dict[str, Any] = (await clients.dynamodb.get_item(TableName=tables.usage, Key=key, ConsistentRead=True)).get(
-        "Item", {}
-    )
+    answer = await aws.retrying(lambda: clients.dynamodb.get_item(TableName=tables.usage, Key=key, ConsistentRead=True))
+    item: dict[str, Any] = answer.get("Item", {})
     return int(item.get("taken", 0)), int(item.get("count", 0))
 
 

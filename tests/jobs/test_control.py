@@ -1,9 +1,8 @@
-"""What an owner may do with a job: cancel, retry, delete; each twice, each against whatever happens meanwhile."""
+"""An owner cancels a job or wants it once more: each twice, each against whatever happens meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -11,41 +10,18 @@ import pytest
 
 from jobs import clock, moves
 from jobs.control import Canceled, CancelOutcome, Control
-from jobs.errors import JobEnded, JobNotEnded, JobNotFound, LostClaim, QuotaExceeded, UploadNotFound
-from jobs.events import JobProgress, Stage
+from jobs.errors import JobEnded, JobNotEnded, LostClaim, QuotaExceeded, UploadNotFound
+from jobs.events import Stage
 from jobs.ids import UserId
 from jobs.items import s3_key
 from jobs.job_table import IdempotencyKey, Limits
-from jobs.model import Charge, Job, Status
-from tests.aws_faults import AnswersLost, HeldBack
-from tests.jobs.ground import Counts, Ground, request_of
+from jobs.model import Charge, Status
+from tests.aws_faults import AnswersLost
+from tests.jobs.ground import Counts, Ground
+from tests.jobs.mishaps import held_back, overtaken
 from tests.jobs.story import FAILURE, LIMITS, claim, complete, new_job, output_of, stored
 
 T = TypeVar("T")
-
-
-async def running(ground: Ground, user: UserId, stage: Stage | None = None) -> Job:
-    """Have a job worked on; in this process when it tells how far it is."""
-    job = await claim(ground.table, await stored(ground.table, user))
-    if stage is not None:
-        now = clock.now_milliseconds()
-        ground.bus.publish(JobProgress(job=job, at=now, stage=stage, fraction=0.5, message=""))
-    return job
-
-
-async def overtaken(slow: HeldBack, late: Awaitable[T], quick: Awaitable[object]) -> T | BaseException:
-    """Let ``quick`` happen between the reading and the writing of ``late``; return how ``late`` ended."""
-    waiting = asyncio.ensure_future(late)
-    await slow.reached.wait()
-    await quick
-    slow.go.set()
-    (result,) = await asyncio.gather(waiting, return_exceptions=True)
-    return result
-
-
-def held_back(ground: Ground) -> HeldBack:
-    """Wrap DynamoDB so that nothing is written until it may."""
-    return HeldBack(ground.clients.dynamodb, only=lambda _: True)
 
 
 async def test_a_queued_job_is_canceled_before_it_starts(ground: Ground, user: UserId) -> None:
@@ -74,7 +50,7 @@ async def test_a_job_that_is_canceled_before_it_was_charged_is_never_charged(gro
 
 async def test_a_job_that_waits_for_another_try_is_canceled_before_it_starts(ground: Ground, user: UserId) -> None:
     """Nobody works on it just now."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     released = await ground.table.apply(job, moves.released("me", clock.now_milliseconds()))
     canceled = await ground.control().cancel(released)
 
@@ -95,7 +71,7 @@ async def test_a_running_job_costs_its_unit_from_the_gemini_call_on(
     ground: Ground, user: UserId, stage: Stage | None, charge: Charge
 ) -> None:
     """And where nobody can say how far it is."""
-    job = await running(ground, user, stage)
+    job = await ground.running(user, stage)
     canceled = await ground.control().cancel(job)
     kept = int(charge is Charge.CHARGED)
 
@@ -117,7 +93,7 @@ async def test_a_job_whose_worker_is_gone_costs_nothing(ground: Ground, user: Us
 @pytest.mark.parametrize("stage", [Stage.DOWNLOADING, Stage.GENERATING])
 async def test_canceling_twice_is_the_same_as_once(ground: Ground, user: UserId, stage: Stage) -> None:
     """The second answer says the same about the unit, from whichever state of the job the wish came."""
-    job = await running(ground, user, stage)
+    job = await ground.running(user, stage)
     first = await ground.control().cancel(job)
     for seen in (job, first.job):
         again = await ground.control().cancel(seen)
@@ -138,7 +114,7 @@ async def test_a_cancel_whose_answer_was_lost_is_no_second_one(ground: Ground, u
 
 async def test_a_completed_job_is_not_canceled(ground: Ground, user: UserId) -> None:
     """It says so, and nothing changes."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     done = await complete(ground.table, job)
     canceled = await ground.control().cancel(job)
 
@@ -149,7 +125,7 @@ async def test_a_completed_job_is_not_canceled(ground: Ground, user: UserId) -> 
 
 async def test_a_failed_job_is_not_canceled_though_its_unit_is_back(ground: Ground, user: UserId) -> None:
     """Too late, and it costs nothing either."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     await ground.table.apply(job, moves.failed(FAILURE, clock.now_milliseconds(), owner="me", keeps_charge=False))
     canceled = await ground.control().cancel(job)
 
@@ -185,7 +161,7 @@ async def test_a_cancel_that_a_claim_overtakes_cancels_a_running_job(ground: Gro
 
 async def test_a_completion_that_a_cancel_overtakes_counts_no_picture(ground: Ground, user: UserId) -> None:
     """The call was made, so the unit is kept."""
-    job = await running(ground, user, Stage.STORING)
+    job = await ground.running(user, Stage.STORING)
     slow = held_back(ground)
     completing = complete(ground.on(slow).table, job)
     result = await overtaken(slow, completing, ground.control().cancel(job))
@@ -199,7 +175,7 @@ async def test_a_completion_that_a_cancel_overtakes_counts_no_picture(ground: Gr
 
 async def test_a_cancel_that_a_completion_overtakes_is_too_late(ground: Ground, user: UserId) -> None:
     """The picture is delivered, and charged."""
-    job = await running(ground, user, Stage.DOWNLOADING)
+    job = await ground.running(user, Stage.DOWNLOADING)
     slow = held_back(ground)
     canceling = ground.on(slow).control().cancel(job)
     result = await overtaken(slow, canceling, complete(ground.table, job))
@@ -213,7 +189,7 @@ async def test_a_cancel_that_a_completion_overtakes_is_too_late(ground: Ground, 
 
 async def test_whoever_is_first_there_is_one_end(ground: Ground, user: UserId) -> None:
     """Three cancels, a completion and a failure at once."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     now = clock.now_milliseconds()
     await asyncio.gather(
         *(ground.control().cancel(job) for _ in range(3)),
@@ -231,7 +207,7 @@ async def test_whoever_is_first_there_is_one_end(ground: Ground, user: UserId) -
 
 async def test_the_worker_of_a_canceled_job_writes_nothing_more(ground: Ground, user: UserId) -> None:
     """Neither a result nor a failure, nor does it hand the job back."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     canceled = (await ground.control().cancel(job)).job
     now = clock.now_milliseconds()
     for move in (
@@ -275,7 +251,7 @@ async def test_a_retry_is_repeated_by_its_key(ground: Ground, user: UserId) -> N
 
 async def test_a_retry_without_a_unit_left_is_refused(ground: Ground, user: UserId) -> None:
     """The quota knows no exception."""
-    job = await running(ground, user)
+    job = await ground.running(user)
     done = await complete(ground.table, job)
     control = Control(ground.table, ground.files, ground.submission(Limits(daily=1)), ground.bus)
 
@@ -303,100 +279,3 @@ async def test_a_job_whose_upload_is_gone_is_not_retried(ground: Ground, user: U
     with pytest.raises(UploadNotFound):
         await ground.control().retry(ended)
     assert (0, 0) == await ground.usage(user)
-
-
-async def delivered(ground: Ground, user: UserId) -> Job:
-    """Have a job done, with a result in S3."""
-    job = await running(ground, user)
-    url = await ground.files.write_result(user, job.job_id, b"a picture", content_type="image/png", extension=".png")
-    output = replace(output_of(job), url=url)
-    return await ground.table.apply(job, moves.completed("me", output, clock.now_milliseconds()))
-
-
-async def test_a_deleted_job_and_its_result_are_gone(ground: Ground, user: UserId) -> None:
-    """The log tells of it once more, with a newer version; what was used stays used."""
-    done = await delivered(ground, user)
-    assert done.output is not None
-    await ground.control().delete(done)
-
-    with pytest.raises(JobNotFound):
-        await ground.table.get(done.job_id)
-    with pytest.raises(UploadNotFound):
-        await ground.files.check_exists(done.output.url)
-    assert ["job.completed", "job.deleted"] == (await ground.events(done))[-2:]
-    assert () == (await ground.table.page(user, limit=10, status=None, cursor=None)).jobs
-    assert (1, 1) == await ground.usage(user)
-    assert Counts(0, 0, 1) == await ground.counts(user)
-
-
-async def test_deleting_twice_is_the_same_as_once(ground: Ground, user: UserId) -> None:
-    """The second wish may have read the job before the first one was done."""
-    done = await delivered(ground, user)
-    await ground.control().delete(done)
-    await ground.control().delete(done)
-
-    assert Counts(0, 0, 1) == await ground.counts(user)
-    assert {"job.deleted"} == set((await ground.events(done))[3:])
-
-
-@pytest.mark.parametrize("is_claimed", [False, True])
-async def test_an_unfinished_job_is_canceled_and_then_deleted(
-    ground: Ground, user: UserId, *, is_claimed: bool
-) -> None:
-    """Its worker finds nothing to write to."""
-    job = await stored(ground.table, user)
-    held = await claim(ground.table, job) if is_claimed else job
-    await ground.control().delete(held)
-
-    with pytest.raises(JobNotFound):
-        await ground.table.get(job.job_id)
-    with pytest.raises(LostClaim):
-        await complete(ground.table, held)
-    assert ["job.canceled", "job.deleted"] == (await ground.events(job))[-2:]
-    assert Counts(0, 0) == await ground.counts(user)
-
-
-async def test_a_job_that_completes_while_it_is_deleted_leaves_no_result(ground: Ground, user: UserId) -> None:
-    """The wish came while it ran; the completion was faster than the cancel."""
-    job = await running(ground, user)
-    url = await ground.files.write_result(user, job.job_id, b"a", content_type="image/png", extension=".png")
-    move = moves.completed("me", replace(output_of(job), url=url), clock.now_milliseconds())
-    slow = held_back(ground)
-    await overtaken(slow, ground.on(slow).control().delete(job), ground.table.apply(job, move))
-
-    with pytest.raises(JobNotFound):
-        await ground.table.get(job.job_id)
-    with pytest.raises(UploadNotFound):
-        await ground.files.check_exists(url)
-
-
-async def test_the_message_of_a_deleted_job_hurts_nobody(ground: Ground, user: UserId) -> None:
-    """Whatever is still under way finds that the job is over, and makes no new one."""
-    job = (await ground.submission().submit(request_of(user))).job
-    await ground.control().delete(job)
-    now = clock.now_milliseconds()
-    for move in (
-        moves.claimed("you", now + 60_000, now),
-        moves.queued(now),
-        moves.sent_again(now),
-        moves.brought_back(now),
-        moves.expired(now),
-    ):
-        with pytest.raises(LostClaim):
-            await ground.table.apply(job, move)
-
-    with pytest.raises(JobNotFound):
-        await ground.table.get(job.job_id)
-    assert (0, 0) == await ground.usage(user)
-    assert Counts(0, 0) == await ground.counts(user)
-
-
-async def test_a_delete_that_a_redrive_overtakes_leaves_the_counts_right(ground: Ground, user: UserId) -> None:
-    """The owner saw a failed job; before the wish is written an operator has brought the job back."""
-    job = await running(ground, user)
-    now = clock.now_milliseconds()
-    failed = await ground.table.apply(job, moves.failed(FAILURE, now, owner="me", keeps_charge=False))
-    await ground.table.apply(failed, moves.brought_back(now))
-    await ground.control().delete(failed)
-
-    assert Counts(0, 0) == await ground.counts(user)

@@ -17,8 +17,9 @@ from jobs.ids import JobId, UserId
 from jobs.job_table import Limits
 from jobs.model import Charge, Job, Status
 from jobs.submission import Submitted
-from tests.aws_faults import AnswersLost, HeldBack
+from tests.aws_faults import AnswersLost
 from tests.jobs.ground import Counts, Ground, request_of
+from tests.jobs.mishaps import held_back, overtaken
 from tests.jobs.story import claim, complete
 
 PATIENCE_SECONDS = 5
@@ -181,13 +182,11 @@ async def test_a_job_that_is_canceled_while_it_is_admitted_is_not_sent(ground: G
     first, _, third = await submit(ground, user, 3)
     await end(ground, first)
     await ground.messages()
-    slow = HeldBack(ground.clients.dynamodb, only=lambda _: True)
-    admitting = asyncio.create_task(ground.on(slow).submission(TWO_FLY).admit(user))
-    await slow.reached.wait()
-    await ground.control().cancel(third)
-    slow.go.set()
-    await admitting
+    slow = held_back(ground)
+    admitting = ground.on(slow).submission(TWO_FLY).admit(user)
+    result = await overtaken(slow, admitting, ground.control().cancel(third))
 
+    assert isinstance(result, bool)
     assert Counts(1, 1, 1) == await ground.counts(user)
     assert [] == await ground.messages()
 

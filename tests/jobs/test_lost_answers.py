@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 
 from jobs import clock, job_table, moves
@@ -18,12 +16,8 @@ from jobs.sweeper import SweepTimes
 from jobs.work_queue import WorkQueue
 from tests.aws_faults import AnswersLost, Refuses
 from tests.jobs.ground import Ground, request_of
+from tests.jobs.mishaps import NotesEventIds, table_on
 from tests.jobs.story import LIMITS, claim, complete, events, log_of, new_job, output_of, stored, usage
-
-
-def table_on(client: object, tables: Tables, bus: InProcessBus | None = None) -> JobTable:
-    """Open the table on a client that misbehaves."""
-    return JobTable(cast(Any, client), tables, bus or InProcessBus())
 
 
 async def test_a_submission_whose_answer_was_lost_takes_one_unit(
@@ -104,20 +98,6 @@ async def test_a_late_commit_is_logged_once_more(
     await claim(table, job)
 
     assert [("job.processing", 3)] * 2 == (await events(clients, tables, user))[1:]
-
-
-class NotesEventIds(Refuses):
-    """Refuses like its base, and notes the id of the event in each attempt."""
-
-    def __init__(self, client: object, count: int) -> None:
-        super().__init__(client, count)
-        self.event_ids: list[str] = []
-
-    async def transact_write_items(self, **arguments: Any) -> Any:
-        """Note, then refuse or write."""
-        put = [action["Put"]["Item"] for action in arguments["TransactItems"] if "Put" in action]
-        self.event_ids += [item["eventId"] for item in put if "eventId" in item]
-        return await super().transact_write_items(**arguments)
 
 
 async def test_a_late_deletion_is_logged_once_more(

@@ -13,7 +13,7 @@ import pytest
 from jobs import clock, moves, queue_place
 from jobs.errors import CloudUnavailable
 from jobs.ids import JobId, UserId
-from jobs.job_table import JobTable, Unfinished
+from jobs.job_reader import JobReader, Unfinished
 from jobs.model import Job, Status
 from jobs.queue_place import Place, QueuePlace, QueueWatch, ServiceRate
 from tests.jobs.ground import Ground, request_of
@@ -22,8 +22,8 @@ from tests.jobs.story import claim, stored
 EVERY_SECONDS = 5.0
 
 
-class CountingTable(JobTable):
-    """A table that counts how often the queue was read, and a job alone."""
+class CountingReader(JobReader):
+    """A reader that counts how often the queue was read, and a job alone."""
 
     readings = 0
     gets = 0
@@ -55,7 +55,7 @@ class Stand:
     """A watch that looks when it is told to, on a clock that moves when it is told to."""
 
     ground: Ground
-    table: CountingTable
+    reader: CountingReader
     watch: QueueWatch
     time: Time
     watched: set[UserId]
@@ -82,9 +82,9 @@ class Stand:
 @pytest.fixture
 async def stand(ground: Ground, user: UserId) -> Stand:
     """Watch an empty queue for one user who is connected; another one is not."""
-    table, time = CountingTable(ground.clients.dynamodb, ground.tables, ground.bus), Time()
-    watch = QueueWatch(table, every_seconds=EVERY_SECONDS, monotonic=lambda: time.now)
-    stand = Stand(ground=ground, table=table, watch=watch, time=time, watched={user}, other=UserId(str(uuid.uuid4())))
+    reader, time = CountingReader(ground.clients.dynamodb, ground.tables), Time()
+    watch = QueueWatch(reader, every_seconds=EVERY_SECONDS, monotonic=lambda: time.now)
+    stand = Stand(ground=ground, reader=reader, watch=watch, time=time, watched={user}, other=UserId(str(uuid.uuid4())))
     # Not started: it looks when a test says so.
     watch._watched, watch._tell = lambda: stand.watched, stand.told.append
     return stand
@@ -138,7 +138,7 @@ async def test_nothing_is_told_while_nothing_material_changes(stand: Stand, user
 
     assert [[], []] == silent
     assert 27 == told.place.ahead
-    assert 1 == stand.table.gets
+    assert 1 == stand.reader.gets
 
 
 async def test_nothing_is_read_while_nobody_who_is_connected_waits(stand: Stand, user: UserId) -> None:
@@ -146,14 +146,14 @@ async def test_nothing_is_read_while_nobody_who_is_connected_waits(stand: Stand,
     await stand.submit(stand.other)
     for _ in range(4):
         await stand.look()
-    of_the_newcomer = stand.table.readings
+    of_the_newcomer = stand.reader.readings
     stand.watched.clear()
     await stand.look()
     (job,) = await stand.submit(user)
     await stand.look()
 
     assert 2 == of_the_newcomer
-    assert of_the_newcomer == stand.table.readings
+    assert of_the_newcomer == stand.reader.readings
     assert stand.watch.place_of(job) is None
 
 
@@ -192,7 +192,7 @@ async def test_a_job_at_work_has_no_place(stand: Stand, user: UserId) -> None:
 
 async def test_a_job_that_is_shown_as_it_once_was_has_no_place(stand: Stand, user: UserId) -> None:
     """A client that resumes is told, among others, that a job was queued which is so no more."""
-    job = await stored(stand.table, user, age_seconds=60)
+    job = await stored(stand.ground.table, user, age_seconds=60)
     await stand.look()
     queued = stand.watch.place_of(job)
     await stand.take(job)
@@ -205,12 +205,12 @@ async def test_a_job_that_was_taken_since_the_index_saw_it_is_not_told_of(stand:
     """Interleaving: the index is read, a worker claims the job, the job is looked at for its version."""
     (job,) = await stand.submit(user)
 
-    class Overtaken(CountingTable):
+    class Overtaken(CountingReader):
         async def get(self, job_id: JobId) -> Job:
             await stand.take(job)
             return await super().get(job_id)
 
-    stand.watch._table = Overtaken(stand.ground.clients.dynamodb, stand.ground.tables, stand.ground.bus)
+    stand.watch._table = Overtaken(stand.ground.clients.dynamodb, stand.ground.tables)
 
     assert [] == await stand.look()
 
@@ -231,13 +231,13 @@ async def test_a_place_that_is_too_old_is_not_told(stand: Stand, user: UserId) -
     """While the table cannot be read, what is known grows old; then it is told once more what has changed."""
     (job,) = await stand.submit(user)
     await stand.look()
-    stand.table.is_gone = True
+    stand.reader.is_gone = True
     with pytest.raises(CloudUnavailable):
         await stand.look(after_seconds=2 * EVERY_SECONDS)
     young = stand.watch.place_of(job)
     stand.time.now += 2 * EVERY_SECONDS
     old = stand.watch.place_of(job)
-    stand.table.is_gone = False
+    stand.reader.is_gone = False
     await stand.look()
 
     assert [Place(ahead=0, eta_seconds=None), None] == [young, old]
@@ -261,7 +261,7 @@ async def test_of_a_queue_too_long_to_read_the_least_is_told(
     await stand.look()
     await stand.look()
     await stand.look()
-    assert 4 == stand.table.readings  # ours may stand behind what is read: it is not given up
+    assert 4 == stand.reader.readings  # ours may stand behind what is read: it is not given up
 
 
 async def test_it_looks_by_itself_and_survives_what_breaks(
@@ -271,7 +271,7 @@ async def test_it_looks_by_itself_and_survives_what_breaks(
     errors: list[Exception] = [CloudUnavailable(), ValueError("a bug")]
     heard: list[QueuePlace] = []
 
-    class Failing(JobTable):
+    class Failing(JobReader):
         async def unfinished_before(
             self, status: Status, shard: int, updated_before: int, *, at_a_time: int | None = None
         ) -> AsyncIterator[Unfinished]:
@@ -281,7 +281,7 @@ async def test_it_looks_by_itself_and_survives_what_breaks(
                 yield row
 
     await ground.submission().submit(request_of(user))
-    watch = QueueWatch(Failing(ground.clients.dynamodb, ground.tables, ground.bus), every_seconds=0.02)
+    watch = QueueWatch(Failing(ground.clients.dynamodb, ground.tables), every_seconds=0.02)
     told = asyncio.Event()
 
     def tell(place: QueuePlace) -> None:

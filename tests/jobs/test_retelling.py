@@ -53,19 +53,24 @@ def drop(notice: Notice, retelling: Retelling) -> None:
         retelling.note(notice)
 
 
+async def mend(line: Line, ground: Ground, job: Job) -> None:
+    """Mend the line, and wait until the job's end is told."""
+    told = asyncio.Event()
+    ground.bus.subscribe(job.user_id, lambda notice: told.set() if notice.job.job_id == job.job_id else None)
+    line.is_whole = True
+    async with asyncio.timeout(5):
+        await told.wait()
+
+
 async def test_an_end_is_told_again_once_the_bus_is_whole(
     ground: Ground, user: UserId, retelling: Retelling, line: Line
 ) -> None:
     """Once, under a fresh id, to those who watch and in the log; what came before the end is not worth it."""
     job = await ended(ground, user, retelling)
     heard: list[Notice] = []
-    told = asyncio.Event()
     ground.bus.subscribe(user, heard.append)
-    ground.bus.subscribe(user, lambda _: told.set())
     assert ["job.queued", "job.processing", "job.completed"] == await ground.events(job)
-    line.is_whole = True
-    async with asyncio.timeout(5):
-        await told.wait()
+    await mend(line, ground, job)
 
     assert [job] == [notice.job for notice in heard]
     assert ["job.queued", "job.processing", "job.completed", "job.completed"] == await ground.events(job)
@@ -78,11 +83,7 @@ async def test_a_job_that_is_deleted_meanwhile_keeps_nobody_from_being_told(
     gone = await ended(ground, user, retelling)
     await ground.table.delete(gone)
     job = await ended(ground, user, retelling)
-    told = asyncio.Event()
-    ground.bus.subscribe(user, lambda notice: told.set() if notice.job.job_id == job.job_id else None)
-    line.is_whole = True
-    async with asyncio.timeout(5):
-        await told.wait()
+    await mend(line, ground, job)
 
     assert "job.deleted" == (await ground.events(gone))[-1]
 
@@ -97,10 +98,6 @@ async def test_a_job_that_was_brought_back_meanwhile_has_no_end_to_tell(
     end_watch()
     await ground.table.apply(job, moves.brought_back(clock.now_milliseconds()))
     other = await ended(ground, user, retelling)
-    told = asyncio.Event()
-    ground.bus.subscribe(user, lambda notice: told.set() if notice.job.job_id == other.job_id else None)
-    line.is_whole = True
-    async with asyncio.timeout(5):
-        await told.wait()
+    await mend(line, ground, other)
 
     assert ["job.queued", "job.processing", "job.failed", "job.queued"] == await ground.events(job)

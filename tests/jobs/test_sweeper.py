@@ -16,8 +16,8 @@ from jobs.job_table import Limits
 from jobs.model import Charge, Failure, Job, Status
 from jobs.sweeper import SweepTimes
 from jobs.work_queue import WorkQueue
-from tests.aws_faults import HeldBack
 from tests.jobs.ground import PLENTY, Counts, Ground, request_of
+from tests.jobs.mishaps import held_back, overtaken
 from tests.jobs.story import LIMITS, claim, complete, new_job, stored
 
 DAY_SECONDS = clock.DAY_SECONDS
@@ -245,13 +245,10 @@ async def test_a_job_that_its_slow_worker_hands_back_meanwhile_is_not_lost(groun
     job = await abandoned(ground, user)
     for owner, age_seconds in (("second", 900), ("slow", 800)):
         job = await claim(ground.table, job, owner, age_seconds=age_seconds)
-    held_back = HeldBack(ground.clients.dynamodb, only=lambda _: True)
-    sweeping = asyncio.create_task(ground.on(held_back).sweeper().sweep())
-    await held_back.reached.wait()
-    await ground.table.apply(job, moves.released("slow", clock.now_milliseconds()))
-    held_back.go.set()
-    await sweeping
+    slow, release = held_back(ground), moves.released("slow", clock.now_milliseconds())
+    result = await overtaken(slow, ground.on(slow).sweeper().sweep(), ground.table.apply(job, release))
 
+    assert result is None
     assert Status.QUEUED == (await ground.table.get(job.job_id)).status
 
 

@@ -113,6 +113,7 @@ class _Parts:
         queue = WorkQueue(clients.sqs, clients.receiver, url=settings.sqs_queue_url, visibility_seconds=30)
         files = Files(
             clients.s3,
+            clients.find_credentials,
             upload_bucket=settings.upload_bucket,
             result_bucket=settings.result_bucket,
             upload_link_seconds=settings.presigned_url_expiration,
