@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -117,6 +118,8 @@ async def serve(
         house.sweeper.start()
         house.queue_watch.start(house.hub.watched, house.hub.tell_place)
         async with _listening(house, listener, metrics_listener):
+            # What is there now stays: walking through it again and again would hold up everybody for a moment each time.
+            gc.freeze()
             house.readiness.ready()
             on_ready()
             healthy = await _until_stopped(stop, house)
@@ -254,7 +257,14 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
         limits = SocketLimits()
         snapshots = SnapshotReader(table, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
         recovery = Recovery(log, views.view, snapshots.read, limits)
-        hub = Hub(bus, recovery, limits=limits, registry=ground.registry, conditions=ground.conditions)
+        hub = Hub(
+            bus,
+            recovery,
+            limits=limits,
+            registry=ground.registry,
+            conditions=ground.conditions,
+            read_quota=snapshots.quota,
+        )
         verifier = await _open_verifier(stack, settings)
         readiness = Readiness()
         submission = Submission(table, queue, settings.user_limits())

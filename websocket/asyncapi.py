@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of ``GET /ws``, made from the models that read and describe its messages."""
+"""The AsyncAPI 3 document of ``GET /ws`` and ``GET /events``, made from the models that read and describe their messages."""
 
 from __future__ import annotations
 
@@ -14,25 +14,43 @@ from jobs.events import EventType
 from websocket import messages
 from websocket.close_codes import CloseCode
 from websocket.messages import MAX_CURSOR_CHARACTERS, PROTOCOL
+from websocket.polling import MAX_WAIT_SECONDS
 from websocket.wire import OUTBOUND
 
-VERSION: Final = "1.0.0"
+VERSION: Final = "1.1.0"
 """Of the protocol: its first number is that of the subprotocol's name, the second grows with what is added."""
-_CHANNEL: Final = "#/channels/socket"
+_SOCKET: Final = "#/channels/socket"
+_EVENTS_CHANNEL: Final = "#/channels/events"
 _DESCRIPTION: Final = f"""\
 Everything that happens to a user's jobs, as it happens. Offer the subprotocol `{PROTOCOL}`, and say who you are by the
 `Authorization` header, by a second offer `bearer.<token>`, or by a first message `hello`. A message with an `id` comes from the
-durable log: hand the newest one back as `since` and nothing is missed. Ignore types and fields that you do not know."""
+durable log: hand the newest one back as `since` and nothing is missed. Ignore types and fields that you do not know.
+Networks that let no socket through get the same messages from `/events`, as server-sent events or by long polling."""
+_STREAM: Final = """\
+With `Accept: text/event-stream`: server-sent events, `data` a message and `id` its cursor, which comes back as `Last-Event-ID`
+or `after`. `/jobs/{jobId}/events` is the same for one job: a `snapshot` of it, then what happens to it until it ends."""
+_POLL: Final = """\
+With any other `Accept`: one answer `{"events": [...], "cursor": "..."}`, as soon as something lasting has happened or `wait`
+seconds are over. `events` holds the messages; ask again with the cursor."""
 _EVENTS: Final = tuple(event.value for event in EventType)
+_ANSWERS: Final = frozenset({"auth.ok", "cancel.ok"})
+"""What only a client is told that can say something."""
+_STREAMED: Final = tuple(name for name in OUTBOUND if name not in _ANSWERS)
+_LASTING: Final = ("resync", "snapshot", *_EVENTS)
 _REPLIES: Final[dict[str, tuple[str, ...]]] = {
-    "hello": ("welcome", "resync", "snapshot", *_EVENTS, "error"),
-    "resume": ("resync", "snapshot", *_EVENTS),
+    "hello": ("welcome", *_LASTING, "error"),
+    "resume": _LASTING,
     "auth": ("auth.ok", "error"),
     "cancel": ("cancel.ok", "error"),
     "ping": ("ping",),
 }
 
 _Object = dict[str, Any]
+_CURSOR: Final[_Object] = {
+    "type": "string",
+    "maxLength": MAX_CURSOR_CHARACTERS,
+    "description": "The cursor to resume from.",
+}
 
 
 class _Schemas(GenerateJsonSchema):
@@ -50,9 +68,14 @@ def document(origin: str) -> dict[str, Any]:
         "asyncapi": "3.0.0",
         "info": {"title": "Darkroom", "version": VERSION, "description": _DESCRIPTION},
         "defaultContentType": "application/json",
-        "servers": {"service": _server(origin)},
-        "channels": {"socket": _channel(list(components["messages"]))},
-        "operations": {"tell": _operation("send", OUTBOUND)} | {name: _answer(name) for name in inbound},
+        "servers": {"service": _server(origin, "ws"), "requests": _server(origin, "http")},
+        "channels": {"socket": _socket(components["messages"]), "events": _events()},
+        "operations": {
+            "tell": _operation("send", _SOCKET, OUTBOUND),
+            "stream": _request(_STREAM, _STREAMED, {}),
+            "poll": _request(_POLL, _LASTING, {"wait": {"type": "number", "minimum": 0, "maximum": MAX_WAIT_SECONDS}}),
+            **{name: _answer(name) for name in inbound},
+        },
         "components": components,
     }
 
@@ -80,22 +103,23 @@ def _message(name: str, shape: type[Any], payload: _Object) -> _Object:
     return {"name": name, "summary": inspect.getdoc(shape), "payload": payload}
 
 
-def _server(origin: str) -> _Object:
+def _server(origin: str, protocol: str) -> _Object:
     address = urlsplit(origin)
-    protocol = "wss" if address.scheme == "https" else "ws"
+    if address.scheme == "https":
+        protocol += "s"
     return {"host": address.netloc, "protocol": protocol, "security": [{"$ref": "#/components/securitySchemes/token"}]}
 
 
-def _channel(names: list[str]) -> _Object:
-    since = {"type": "string", "maxLength": MAX_CURSOR_CHARACTERS, "description": "The cursor to resume from."}
+def _socket(names: Iterable[str]) -> _Object:
     offers = {"type": "string", "description": f"`{PROTOCOL}`, and `bearer.<token>` where no other header can be sent."}
     return {
         "address": "/ws",
-        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
+        "servers": [{"$ref": "#/servers/service"}],
+        "messages": _messages(names),
         "bindings": {
             "ws": {
                 "method": "GET",
-                "query": {"type": "object", "properties": {"since": since}},
+                "query": {"type": "object", "properties": {"since": _CURSOR}},
                 "headers": {"type": "object", "properties": {"Sec-WebSocket-Protocol": offers}},
                 "bindingVersion": "0.1.0",
             }
@@ -106,17 +130,32 @@ def _channel(names: list[str]) -> _Object:
     }
 
 
-def _operation(action: str, names: Iterable[str]) -> _Object:
-    return {"action": action, "channel": {"$ref": _CHANNEL}, "messages": _references(names)}
+def _events() -> _Object:
+    return {"address": "/events", "servers": [{"$ref": "#/servers/requests"}], "messages": _messages(_STREAMED)}
+
+
+def _messages(names: Iterable[str]) -> _Object:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in names}
+
+
+def _operation(action: str, channel: str, names: Iterable[str]) -> _Object:
+    return {"action": action, "channel": {"$ref": channel}, "messages": _references(channel, names)}
+
+
+def _request(description: str, names: Iterable[str], query: _Object) -> _Object:
+    """Describe what a ``GET`` of the events' channel is told."""
+    asked = {"type": "object", "properties": {"after": _CURSOR, **query}}
+    binding = {"method": "GET", "query": asked, "bindingVersion": "0.3.0"}
+    return _operation("send", _EVENTS_CHANNEL, names) | {"description": description, "bindings": {"http": binding}}
 
 
 def _answer(name: str) -> _Object:
-    reply = {"channel": {"$ref": _CHANNEL}, "messages": _references(_REPLIES[name])}
-    return _operation("receive", [_of_client(name)]) | {"reply": reply}
+    reply = {"channel": {"$ref": _SOCKET}, "messages": _references(_SOCKET, _REPLIES[name])}
+    return _operation("receive", _SOCKET, [_of_client(name)]) | {"reply": reply}
 
 
-def _references(names: Iterable[str]) -> list[_Object]:
-    return [{"$ref": f"{_CHANNEL}/messages/{name}"} for name in names]
+def _references(channel: str, names: Iterable[str]) -> list[_Object]:
+    return [{"$ref": f"{channel}/messages/{name}"} for name in names]
 
 
 def _of_client(name: str) -> str:

@@ -28,7 +28,6 @@ class CloseCode(IntEnum):
     NORMAL = 1000, "Normal", "no"
     TOO_LARGE = 1009, "The frame is too large", "no"
     RESTART = 1012, "The service restarts", "yes, now"
-    DRAINING = 4200, "The service moves its clients elsewhere", "yes, now"
     SLOW = 4208, "The client reads too slowly", "yes, with your cursor"
     BAD_FRAME = 4400, "The frame was not understood", "no", "invalid_request"
     UNAUTHORIZED = 4401, "The token is missing, refused or expired", "with a fresh token", "unauthorized"

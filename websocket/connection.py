@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -25,15 +26,16 @@ ABNORMAL_CLOSURE = 1006
 
 
 class Connection:
-    """Reads one client's messages and writes what it is owed, until somebody closes it.
+    """Reads one client's messages and writes what it is owed, until somebody closes it. ``caller`` is who it signed in as.
 
-    Everything runs in the task that awaits ``run``, but for one writer task.
+    Everything runs in the task that awaits ``run``. A writer task is there only while the client is behind: thousands of idle
+    sockets would pay for theirs, and waking it costs twice as much as the write.
     """
 
     __slots__ = (
-        "_caller",
+        "_asks_for_token_at",
         "_end",
-        "_has_told_expiry",
+        "_is_live",
         "_left_with",
         "_life",
         "_limits",
@@ -45,6 +47,7 @@ class Connection:
         "_transport",
         "_writer",
         "_writing_since",
+        "caller",
         "connection_id",
     )
 
@@ -62,12 +65,13 @@ class Connection:
         self._limits = limits
         self._metrics = metrics
         self._outbox = Outbox(max_frames=limits.outbox_frames, max_bytes=limits.outbox_bytes)
+        self._is_live = False
         self._writer: asyncio.Task[None] | None = None
         self._life: asyncio.Timeout | None = None
         self._end: Disconnect | None = None
         self._left_with = ABNORMAL_CLOSURE
-        self._caller: Caller | None = None
-        self._has_told_expiry = False
+        self.caller: Caller | None = None
+        self._asks_for_token_at = math.inf
         self._writing_since: float | None = None
         self._second_began = 0.0
         self._second_frames = 0
@@ -98,34 +102,38 @@ class Connection:
 
     def sign_in(self, caller: Caller) -> None:
         """Live from now on as long as this caller's token, and a little longer."""
-        self._caller, self._has_told_expiry = caller, False
-        self._close_at(caller.expires_at + self._limits.expired_token_seconds)
-
-    def _close_at(self, moment: float) -> None:
-        """Close with UNAUTHORIZED at a wall-clock time, in seconds since the epoch, unless told another one before."""
-        if self._life is not None and self._end is None and not self._life.expired():
-            self._life.reschedule(asyncio.get_running_loop().time() + moment - time.time())
+        self.caller = caller
+        self._asks_for_token_at = self._limits.asks_for_token_at(caller.expires_at, time.time())
 
     def put(self, frame: Frame) -> None:
         """Owe the client a frame that must not be lost; never waits, and closes a client that is too slow for it."""
-        if not self._write_at_once(frame) and not self._outbox.put(frame):
+        if self._write_at_once(frame):
+            return
+        if not self._outbox.put(frame):
             self.close(CloseCode.SLOW)
+        self._write_later()
 
     def put_newest(self, key: str, frame: Frame) -> None:
         """Owe the client a frame of which only the newest of a key matters; never waits."""
         if not self._write_at_once(frame):
             self._outbox.put_newest(key, frame)
+            self._write_later()
 
     def _write_at_once(self, frame: Frame) -> bool:
-        """Write a frame if nothing is owed and the client keeps up: waking the writer costs twice as much as the write."""
+        """Write a frame if the client is live and owed nothing, and keeps up."""
         transport = self._transport
-        if not self._outbox.is_idle or transport.is_closing():
+        if not self._is_live or self._writer is not None or self._outbox.is_finished or transport.is_closing():
             return False
         if transport.get_write_buffer_size() > self._limits.unread_bytes:
             return False
         transport.write(frame.wire)
         self._metrics.count_sent(frame.type)
         return True
+
+    def _write_later(self) -> None:
+        """See that somebody writes what is owed."""
+        if self._is_live and self._writer is None and not self._outbox.is_empty:
+            self._writer = asyncio.create_task(self._write_owed(), name=f"writer of {self.connection_id}")
 
     async def write(self, frame: Frame) -> None:
         """Send a frame past the outbox; only while it is not live. Raises Disconnect for a client that does not read."""
@@ -136,27 +144,35 @@ class Connection:
             raise Disconnect(CloseCode.SLOW) from None
 
     def go_live(self) -> None:
-        """Start to send what has gathered in the outbox, and all that follows."""
-        self._writer = asyncio.create_task(self._write_owed(), name=f"writer of {self.connection_id}")
+        """Send what has gathered in the outbox, and all that follows."""
+        self._is_live = True
+        self._write_later()
 
     async def pause(self) -> None:
         """Let what is owed gather in the outbox until it goes live again."""
-        if self._writer is not None and not self._writer.done():
-            self._outbox.interrupt()
-            await asyncio.wait({self._writer})  # no longer than one write may take, or ``check`` closes the client
+        self._is_live = False
+        await self._stop_writing()  # no longer than one write may take, or ``check`` closes the client
+
+    async def _stop_writing(self) -> None:
+        if self._writer is not None:
+            await asyncio.wait({self._writer})
 
     def check(self, now: float) -> None:
-        """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time; ask for a fresh token.
+        """Close a client that has kept the writer waiting for too long at ``now``, in the loop's time, or whose token has ended.
 
         Somebody calls this for all sockets every second or so: a timer for each write would cost as much as the write.
         """
         if self._writing_since is not None and now - self._writing_since > self._limits.write_seconds:
             self.close(CloseCode.SLOW)
-        if self._caller is None or self._has_told_expiry:
-            return
-        if self._caller.expires_at - time.time() < self._limits.expiring_token_seconds:
-            self._has_told_expiry = True
-            self.put_newest("auth.expiring", messages.auth_expiring(self._caller))
+        if self.caller is not None:
+            self._check_token(self.caller, time.time())
+
+    def _check_token(self, caller: Caller, now: float) -> None:
+        if now > caller.expires_at + self._limits.expired_token_seconds:
+            self.close(CloseCode.UNAUTHORIZED, "The token has expired")
+        elif now > self._asks_for_token_at:
+            self._asks_for_token_at = math.inf
+            self.put_newest("auth.expiring", messages.auth_expiring(caller))
 
     async def receive(self) -> str | None:
         """Wait for the client's next message; None says that the client has left. Raises Disconnect."""
@@ -188,20 +204,19 @@ class Connection:
             raise Disconnect(CloseCode.SLOW) from None
 
     async def _attend(self, session: Callable[[], Awaitable[None]]) -> None:
-        """Run the session inside its life, a timeout that both ``close`` and the token's end move."""
+        """Run the session inside its life, a timeout that ``close`` lets run out."""
         try:
             async with asyncio.timeout(None) as self._life:
                 if self._end is None:
                     await session()
-        except TimeoutError:
-            self._end = self._end or Disconnect(CloseCode.UNAUTHORIZED, "The token has expired")
         except Disconnect as end:
             self._end = self._end or end
         except ConnectionError:
             pass  # the client left while we wrote; were it another connection, the client is closed all the same
-        except Exception:
+        except Exception as error:
             # Nothing may reach the middleware: it would write an HTTP answer into the socket.
-            logger.exception("A socket failed", extra={"action": "socket", "connection_id": self.connection_id})
+            if self._end is None or not isinstance(error, TimeoutError):
+                logger.exception("A socket failed", extra={"action": "socket", "connection_id": self.connection_id})
             self._end = self._end or Disconnect(CloseCode.OVERLOADED)
         finally:
             self._life = None
@@ -224,22 +239,20 @@ class Connection:
                 await self._socket.close(code=end.code, message=end.code.meaning.encode(), drain=False)
 
     async def _send_last(self, end: Disconnect) -> None:
-        if self._writer is not None:
-            await asyncio.wait({self._writer})
+        await self._stop_writing()
         if end.code.error:
             await self._send(messages.error(end.code.error, end.message))
 
     async def _write_owed(self) -> None:
         clock = asyncio.get_running_loop().time
         try:
-            while (frame := await self._outbox.take()) is not None:
+            while self._is_live and not self._outbox.is_empty:
                 self._writing_since = clock()
-                await self._send(frame)
-                self._writing_since = None
+                await self._send(self._outbox.pop())
         except ConnectionError:
             pass  # the reader learns of it too
         finally:
-            self._writing_since = None
+            self._writing_since = self._writer = None
 
     async def _send(self, frame: Frame) -> None:
         await self._socket.send_frame(frame.content, WSMsgType.TEXT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -59,27 +60,30 @@ class SocketEndpoint:
         if transport is None:
             return  # the client left during the upgrade
         connection = Connection(socket, transport, limits=self._hub.limits, metrics=self._hub.metrics)
-        since = request.query.get("since")
-        extra: dict[str, object] = {"user_id": None, "connection_id": connection.connection_id}
-
-        async def session() -> None:
-            signed_in = await sign_in(connection, token, since, self._desk)
-            if signed_in is not None:
-                extra["user_id"] = signed_in.caller.user_id
-                logger.info("Socket opened", extra={"action": "socket_open", **extra})
-                await serve(connection, signed_in, self._desk)
-
+        since = request.query.get("since") if request.query_string else None
         try:
             with self._hub.holding(connection):
-                await connection.run(session)
+                await connection.run(partial(self._serve, connection, token, since))
         finally:
-            logger.info("Socket closed", extra={"action": "socket_close", "close_code": connection.close_code, **extra})
+            _log("Socket closed", connection, action="socket_close", close_code=connection.close_code)
+
+    async def _serve(self, connection: Connection, token: str | None, since: str | None) -> None:
+        signed_in = await sign_in(connection, token, since, self._desk)
+        if signed_in is not None:
+            _log("Socket opened", connection, action="socket_open")
+            await serve(connection, signed_in, self._desk)
 
     def _check_origin(self, request: web.Request) -> None:
         # Browsers always send it and pages cannot change it; programs send none.
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin not in self._allowed_origins:
             raise Forbidden("Pages of this origin may not connect")
+
+
+def _log(event: str, connection: Connection, **extra: object) -> None:
+    caller = connection.caller
+    user_id = None if caller is None else caller.user_id
+    logger.info(event, extra={"user_id": user_id, "connection_id": connection.connection_id, **extra})
 
 
 def _offered_protocols(request: web.Request) -> list[str]:

@@ -24,7 +24,8 @@ from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.limits import SocketLimits
 from websocket.messages import Frame
-from websocket.metrics import SocketMetrics
+from websocket.metrics import SocketMetrics, Transport
+from websocket.quota import QuotaTeller, ReadQuota, no_quota
 from websocket.recovery import Recovery
 
 logger = logging.getLogger(__name__)
@@ -52,14 +53,15 @@ class Listener(Protocol):
 
 @dataclass(slots=True)
 class _Audience:
-    """The clients of one user. ``newest_id`` is the newest durable event known to have been told or shown to any of them.
+    """The clients of one user; small, because most have one socket.
 
-    Up to ``whole_until`` nothing is missing; ``healed`` are the events of the last healing, which overlaps with the next.
+    ``newest_id`` is the newest durable event known to have been told or shown to any of them. Up to ``whole_until`` nothing is
+    missing; ``healed`` are the events of the last healing, which overlaps with the next.
     """
 
     unsubscribe: Callable[[], None]
     whole_until: Cursor
-    listeners: set[Listener] = field(default_factory=set)
+    listeners: tuple[Listener, ...] = ()
     resuming: asyncio.Lock = field(default_factory=asyncio.Lock)
     newest_id: EventId | None = None
     healed: frozenset[EventId] = frozenset()
@@ -69,7 +71,7 @@ class Hub:
     """Hands every notice to its owner's clients; publishing never waits, and no client waits for another.
 
     What the bus may have missed is read from the log, by ``recovery``; what is wrong with the house, by its
-    ``conditions``, is told to everybody. Make it inside the running loop.
+    ``conditions``, is told to everybody; what is left of a user's day, by ``read_quota``. Make it inside the running loop.
     ``failed`` ends, with the error, when the hub can no longer do its work: the process must stop then.
     """
 
@@ -81,6 +83,7 @@ class Hub:
         limits: SocketLimits,
         registry: CollectorRegistry,
         conditions: Conditions | None = None,
+        read_quota: ReadQuota = no_quota,
     ) -> None:
         self.limits = limits
         self.metrics = SocketMetrics(registry)
@@ -88,8 +91,9 @@ class Hub:
         self.recovery = recovery
         self._bus = bus
         self._notices: asyncio.Queue[Notice] = asyncio.Queue(limits.undelivered_notices)
-        self._listeners: set[Listener] = set()
+        self._listeners: dict[Listener, UserId | None] = {}
         self._audiences: dict[UserId, _Audience] = {}
+        self._quotas = QuotaTeller(read_quota, self.watched(), self._tell_quota, limits)
         self._gaps: dict[UserId, int] = {}
         self._gap_noted = asyncio.Event()
         bus.on_gap(self._note_gap)
@@ -104,8 +108,16 @@ class Hub:
 
     async def start(self) -> None:
         """Begin to deliver."""
-        for work in (self._dispatch_all, self._heal_all, self._ping_all, self._tell_conditions, self._check_all):
-            task = asyncio.create_task(work(), name=f"hub {work.__name__}")
+        works = (
+            self._dispatch_all,
+            self._heal_all,
+            self._ping_all,
+            self._tell_conditions,
+            self._check_all,
+            self._quotas.run,
+        )
+        for work in works:
+            task = asyncio.create_task(work(), name=f"hub {work.__qualname__}")
             task.add_done_callback(self._report_death)
             self._tasks.add(task)
 
@@ -144,11 +156,11 @@ class Hub:
                 await self._all_left.wait()
 
     @contextmanager
-    def holding(self, listener: Listener) -> Iterator[None]:
+    def holding(self, listener: Listener, transport: Transport = Transport.SOCKET) -> Iterator[None]:
         """Know the client, signed in or not, until it has ended; closes it at once when there is no room."""
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         self._all_left.clear()
-        self.metrics.connections.inc()
+        self.metrics.count_opened(transport)
         if self._is_closing:
             listener.close(CloseCode.RESTART)
         elif (
@@ -159,31 +171,34 @@ class Hub:
         try:
             yield
         finally:
-            self._listeners.discard(listener)
-            self.metrics.connections.dec()
-            self.metrics.count_closed(listener.close_code)
+            self._leave(listener)
+            self.metrics.count_closed(listener.close_code, transport)
             if not self._listeners:
                 self._all_left.set()
 
-    @contextmanager
-    def joined(self, listener: Listener, user_id: UserId) -> Iterator[None]:
-        """Give the client what happens to the user's jobs from now on. Raises Disconnect for too many."""
+    def join(self, listener: Listener, user_id: UserId) -> None:
+        """Give a client that is held what happens to the user's jobs from now on. Raises Disconnect for too many."""
         audience = self._audiences.get(user_id)
         if audience is None:
             audience = _Audience(self._bus.subscribe(user_id, self._deliver), Cursor.at(clock.now_milliseconds()))
             self._audiences[user_id] = audience
         if len(audience.listeners) >= self.limits.connections_per_user:
             raise Disconnect(CloseCode.TOO_MANY, "You have too many connections")
-        audience.listeners.add(listener)
+        audience.listeners = (*audience.listeners, listener)
+        self._listeners[listener] = user_id
         self._joined += 1
-        try:
-            yield
-        finally:
-            self._joined -= 1
-            audience.listeners.discard(listener)
-            if not audience.listeners:
-                audience.unsubscribe()
-                del self._audiences[user_id]
+
+    def _leave(self, listener: Listener) -> None:
+        user_id = self._listeners.pop(listener)
+        if user_id is None:
+            return
+        self._joined -= 1
+        audience = self._audiences[user_id]
+        audience.listeners = tuple(other for other in audience.listeners if other is not listener)
+        if not audience.listeners:
+            audience.unsubscribe()
+            del self._audiences[user_id]
+            self._quotas.forget(user_id)
 
     @asynccontextmanager
     async def resuming(self, user_id: UserId) -> AsyncIterator[None]:
@@ -195,6 +210,16 @@ class Hub:
     async def listening(self, user_id: UserId) -> None:
         """Return when nothing that is committed from now on can be missed by the user's clients, who have joined."""
         await self._bus.listening(user_id)
+
+    async def recovered(self, user_id: UserId, since: str | None) -> AsyncIterator[Frame]:
+        """Give what brings one of the user's clients to the present, and note how far it is. Raises as ``Recovery`` does."""
+        has_missed = False
+        async for frame in self.recovery.frames(user_id, since):
+            yield frame
+            self.note_told(user_id, frame.event_id)
+            has_missed = frame.job_id is not None
+        if has_missed:  # a snapshot has the day's figures, and without an event they have not changed
+            self._quotas.tell_anew(user_id)
 
     def watched(self) -> KeysView[UserId]:
         """Return the users who have a client here, as they come and go."""
@@ -269,8 +294,13 @@ class Hub:
 
     def _tell(self, event: JobEvent, frame: Frame) -> None:
         self.note_told(event.job.user_id, event.event_id)
+        self._quotas.note(event)
         for listener in self._audience(event.job.user_id):
             listener.put(frame)
+
+    def _tell_quota(self, user_id: UserId, frame: Frame) -> None:
+        for listener in self._audience(user_id):
+            listener.put_newest(frame.type, frame)
 
     def _note_gap(self, user_id: UserId) -> None:
         if user_id in self._audiences:
@@ -278,13 +308,13 @@ class Hub:
             self._gap_noted.set()
 
     async def _heal_all(self) -> None:
-        """Read from the log what the bus has missed; while it is down, for everybody, over and over."""
+        """Read from the log what the bus has missed; while it is down, for everybody, over and over, known gaps first."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.limits.healing_seconds):
                     await self._gap_noted.wait()
             self._gap_noted.clear()
-            due = iter(tuple(self._gaps if self._bus.is_whole else self._audiences))
+            due = iter(tuple(self._gaps if self._bus.is_whole else {**self._gaps, **self._audiences}))
             while users := list(islice(due, self.limits.healing_reads_at_once)):
                 await asyncio.gather(*map(self._heal, users))
                 await asyncio.sleep(len(users) / self.limits.healing_reads_per_second)
@@ -349,9 +379,9 @@ class Hub:
             for listener in self._listeners:
                 listener.check(now)
 
-    def _audience(self, user_id: UserId) -> set[Listener]:
+    def _audience(self, user_id: UserId) -> tuple[Listener, ...]:
         audience = self._audiences.get(user_id)
-        return audience.listeners if audience else set()
+        return audience.listeners if audience else ()
 
     def _close_audience(self, user_id: UserId) -> None:
         for listener in self._audience(user_id):

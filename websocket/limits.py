@@ -20,8 +20,11 @@ class SocketLimits:
     undelivered_notices: int = 10_000
     snapshot_jobs: int = 50
     recovered_events: int = 1000
+    recoveries_at_once: int = 32
     healing_reads_per_second: int = 300
     healing_reads_at_once: int = 16
+    quota_reads_at_once: int = 16
+    cancels_at_once: int = 4
     reconnects_per_second: int = 1000
 
     hello_seconds: float = 5
@@ -38,8 +41,18 @@ class SocketLimits:
     healing_seconds: float = 3
     healing_read_seconds: float = 3
     resume_pause_seconds: float = 1
+    quota_seconds: float = 1
+    quota_read_seconds: float = 3
     reconnect_spread_seconds: float = 3
     most_reconnect_spread_seconds: float = 5
     reconnect_grace_seconds: float = 2
     drain_seconds: float = 3
     close_seconds: float = 2
+
+    def asks_for_token_at(self, expires_at: float, now: float) -> float:
+        """Return when to ask for a fresh token, in seconds since the epoch, as are the token's end and ``now``.
+
+        ``expiring_token_seconds`` ahead, but not before half of what is left: a client whose fresh tokens live no longer than
+        that would be asked over and over.
+        """
+        return max(expires_at - self.expiring_token_seconds, (expires_at + now) / 2)

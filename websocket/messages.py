@@ -14,7 +14,7 @@ from jobs import clock, conditions, envelope, queue_place, views
 from jobs.conditions import Degradation
 from jobs.events import EventType, JobEvent, JobProgress
 from jobs.ids import EventId, JobId
-from jobs.model import JSON, Caller, Status
+from jobs.model import JSON, Caller, Quota, Status
 from jobs.queue_place import QueuePlace
 from websocket.close_codes import CloseCode, Disconnect
 
@@ -151,7 +151,7 @@ def job_event(event: JobEvent, view: dict[str, JSON], *, is_next: bool = True) -
     Without its id, unless it ``is_next``: where one before it may be missing, nobody may leave off after it.
     """
     event_id = event.event_id if is_next else None
-    return _frame(event.type.value, event.at, event_id=event_id, job_id=event.job.job_id, job=view)
+    return _frame(str(event.type), event.at, event_id=event_id, job_id=event.job.job_id, job=view)
 
 
 def job_progress(progress: JobProgress) -> Frame:
@@ -175,6 +175,11 @@ def job_place(told: QueuePlace) -> Frame:
     }
     data: dict[str, JSON] = {"stage": "queued", "fraction": 0, "message": told.place.message}
     return _frame("job.progress", told.at, job_id=told.job_id, job=job, data=data)
+
+
+def quota(quota: Quota) -> Frame:
+    """Tell what is left of the user's day."""
+    return _frame("quota", clock.now_milliseconds(), data=views.quota_view(quota))
 
 
 def ping(newest_id: EventId | None) -> Frame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from websocket.close_codes import CloseCode
@@ -9,17 +11,26 @@ from websocket.close_codes import CloseCode
 _KNOWN_CODES = frozenset(map(int, CloseCode)) | {1001, 1002, 1005, 1006, 1007}
 
 
+class Transport(StrEnum):
+    """What carries the messages to a client."""
+
+    SOCKET = "socket"
+    STREAM = "stream"
+    POLL = "poll"
+
+
 class SocketMetrics:
-    """The metrics of all sockets of this process."""
+    """The metrics of all sockets of this process, and of what stands in for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.connections = Gauge("ws_connections", "Open sockets", registry=registry)
+        connections = Gauge("ws_connections", "Clients connected", ["transport"], registry=registry)
+        self._connections = {transport: connections.labels(transport.value) for transport in Transport}
         self.slow_clients = Counter(
-            "ws_slow_client_closed", "Sockets closed because the client read too slowly", registry=registry
+            "ws_slow_client_closed", "Connections closed because the client read too slowly", registry=registry
         )
-        self._sent = Counter("ws_messages_sent", "Messages written to sockets", ["type"], registry=registry)
+        self._sent = Counter("ws_messages_sent", "Messages written to sockets and streams", ["type"], registry=registry)
         self._sent_by_type: dict[str, Counter] = {}
-        self._closed = Counter("ws_closed", "Sockets closed", ["code"], registry=registry)
+        self._closed = Counter("ws_closed", "Connections closed", ["code", "transport"], registry=registry)
 
     def count_sent(self, message_type: str) -> None:
         """Count one message written."""
@@ -28,8 +39,13 @@ class SocketMetrics:
             counter = self._sent_by_type[message_type] = self._sent.labels(message_type)
         counter.inc()
 
-    def count_closed(self, code: int) -> None:
-        """Count one socket closed. A client may invent codes; those share one label."""
-        self._closed.labels(str(code) if code in _KNOWN_CODES else "other").inc()
+    def count_opened(self, transport: Transport) -> None:
+        """Count one client that has come."""
+        self._connections[transport].inc()
+
+    def count_closed(self, code: int, transport: Transport) -> None:
+        """Count one client that is gone. It may invent codes; those share one label."""
+        self._connections[transport].dec()
+        self._closed.labels(str(code) if code in _KNOWN_CODES else "other", transport.value).inc()
         if code == CloseCode.SLOW:
             self.slow_clients.inc()

@@ -10,14 +10,13 @@ from websocket.messages import Frame
 class Outbox:
     """Frames for one writer, in order, bounded in number and bytes. Putting never waits.
 
-    There is one for each socket, so it is small: a dict keeps the order, and a future is there only while the writer waits.
+    There is one for each socket, so it is small: a dict keeps the order, and a future is there only while a writer waits.
     """
 
     __slots__ = (
         "_bytes",
         "_finished",
         "_frames",
-        "_is_interrupted",
         "_max_bytes",
         "_max_frames",
         "_number",
@@ -31,7 +30,6 @@ class Outbox:
         self._number = 0
         self._bytes = 0
         self._finished = False
-        self._is_interrupted = False
         self._writer_waits: asyncio.Future[None] | None = None
 
     def put(self, frame: Frame) -> bool:
@@ -60,26 +58,29 @@ class Outbox:
             self._add(key, frame)
 
     @property
-    def is_idle(self) -> bool:
-        """Tell whether the writer waits for a frame: nothing is owed, and whatever is written now comes in its order."""
-        return self._writer_waits is not None and not self._writer_waits.done()
+    def is_empty(self) -> bool:
+        """Tell whether nothing is owed."""
+        return not self._frames
 
-    async def take(self) -> Frame | None:
-        """Wait for the next frame; None says that there will be no more, or not before somebody takes anew."""
-        while not self._frames or self._is_interrupted:
-            if self._finished or self._is_interrupted:
-                self._is_interrupted = False
-                return None
-            self._writer_waits = asyncio.get_running_loop().create_future()
-            await self._writer_waits
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether nothing more is taken in."""
+        return self._finished
+
+    def pop(self) -> Frame:
+        """Take the next frame; there must be one."""
         frame = self._frames.pop(next(iter(self._frames)))
         self._bytes -= len(frame.content)
         return frame
 
-    def interrupt(self) -> None:
-        """Have one ``take``, the one that waits or the next, return None; what is there stays and more may come."""
-        self._is_interrupted = True
-        self._wake_writer()
+    async def take(self) -> Frame | None:
+        """Wait for the next frame; None says that there will be no more."""
+        while not self._frames:
+            if self._finished:
+                return None
+            self._writer_waits = asyncio.get_running_loop().create_future()
+            await self._writer_waits
+        return self.pop()
 
     def finish(self) -> None:
         """Take nothing more in; what is there can still be taken."""

@@ -16,6 +16,7 @@ from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.hub import Hub
 from websocket.messages import Frame
+from websocket.metrics import Transport
 
 MAX_WAIT_SECONDS = 55
 """Below the minute after which many proxies and clients give up."""
@@ -56,7 +57,8 @@ async def poll(hub: Hub, user_id: UserId, after: str | None, wait_seconds: float
     ``resync`` among them, they end with a ``snapshot``. Raises CloudUnavailable, TimeoutError, and Disconnect for too many.
     """
     waiting = _Waiting(is_gone)
-    with hub.holding(waiting), hub.joined(waiting, user_id):
+    with hub.holding(waiting, Transport.POLL):
+        hub.join(waiting, user_id)
         if waiting.is_closed:
             raise Disconnect(CloseCode.OVERLOADED)  # answered with nothing it would ask again at once
         await hub.listening(user_id)

@@ -30,19 +30,27 @@ class Recovery:
         self._view = view
         self._read_snapshot = read_snapshot
         self._limits = limits
+        # After a deploy thousands come at once: reading for all together, each would be done as late as the last.
+        self._room = asyncio.Semaphore(limits.recoveries_at_once)
 
     async def frames(self, user_id: UserId, since: str | None) -> AsyncIterator[Frame]:
-        """Tell what a client with this cursor is owed: every event since then, or what is wrong with it and a snapshot."""
+        """Tell what a client with this cursor is owed: every event since then, or what is wrong with it and a snapshot.
+
+        Only so many read at once, in the order they came.
+        """
         if since is not None:
             try:
-                events = await self.missed(user_id, Cursor.read(since))
+                async with self._room:
+                    events = await self.missed(user_id, Cursor.read(since))
             except CursorUnknown as error:
                 yield messages.resync(error.message)
             else:
                 async for frame in self.told(events):
                     yield frame
                 return
-        yield messages.snapshot(await self.snapshot(user_id))
+        async with self._room:
+            snapshot = await self.snapshot(user_id)
+        yield messages.snapshot(snapshot)
 
     async def snapshot(self, user_id: UserId) -> Snapshot:
         """Read how the user's jobs are."""

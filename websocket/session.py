@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,9 +17,9 @@ from websocket.connection import Connection
 from websocket.hub import Hub
 from websocket.messages import Frame
 
+logger = logging.getLogger(__name__)
+
 Authenticate: TypeAlias = Callable[[str], Awaitable[Caller]]
-
-
 Cancel: TypeAlias = Callable[[UserId, JobId], Awaitable[dict[str, JSON]]]
 
 
@@ -49,25 +50,26 @@ async def sign_in(connection: Connection, token: str | None, since: str | None, 
         if hello is None:
             return None
         token, since = hello.token.get_secret_value(), hello.since or since
-    return SignedIn(caller=await _authenticated(token, desk), since=since)
+    caller = await _authenticated(token, desk)
+    connection.sign_in(caller)
+    return SignedIn(caller=caller, since=since)
 
 
 async def serve(connection: Connection, signed_in: SignedIn, desk: Desk) -> None:
     """Tell the client what it has missed and what happens to its jobs, until it leaves. Raises Disconnect."""
     caller, hub = signed_in.caller, desk.hub
-    connection.sign_in(caller)
     # Registered before anything is read: what happens meanwhile gathers in the outbox.
-    with hub.joined(connection, caller.user_id):
-        await connection.write(
-            messages.welcome(connection.connection_id, caller, ping_seconds=hub.limits.ping_message_seconds)
-        )
-        await hub.listening(caller.user_id)
-        await _recover(connection.write, caller.user_id, signed_in.since, hub)
-        degraded = hub.degraded()
-        if degraded is not None:
-            await connection.write(degraded)
-        connection.go_live()
-        await _Conversation(connection, caller.user_id, desk).hold()
+    hub.join(connection, caller.user_id)
+    await connection.write(
+        messages.welcome(connection.connection_id, caller, ping_seconds=hub.limits.ping_message_seconds)
+    )
+    await hub.listening(caller.user_id)
+    await _recover(connection.write, caller.user_id, signed_in.since, hub)
+    degraded = hub.degraded()
+    if degraded is not None:
+        await connection.write(degraded)
+    connection.go_live()
+    await _Conversation(connection, caller.user_id, desk).hold()
 
 
 async def _authenticated(token: str, desk: Desk) -> Caller:
@@ -97,23 +99,35 @@ async def _hello(connection: Connection, seconds: float) -> messages.Hello | Non
 async def _recover(tell: Callable[[Frame], Awaitable[None]], user_id: UserId, since: str | None, hub: Hub) -> None:
     """Tell what brings the client to the present."""
     try:
-        async for frame in hub.recovery.frames(user_id, since):
+        async for frame in hub.recovered(user_id, since):
             await tell(frame)
-            hub.note_told(user_id, frame.event_id)
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Your jobs cannot be read just now") from error
 
 
 class _Conversation:
-    """Answers one client's messages, one after the other."""
+    """Answers one client's messages, one after the other; but cancels, which may take long, beside the others."""
+
+    __slots__ = ("_cancels", "_connection", "_desk", "_user_id")
 
     def __init__(self, connection: Connection, user_id: UserId, desk: Desk) -> None:
         self._connection = connection
         self._user_id = user_id
         self._desk = desk
+        self._cancels: tuple[asyncio.Task[None], ...] = ()
 
     async def hold(self) -> None:
         """Answer until the client leaves. Raises Disconnect."""
+        try:
+            await self._answer_all()
+            if self._cancels:  # a wish holds although the client has left since
+                await asyncio.wait(self._cancels)
+        finally:
+            for task in self._cancels:
+                task.cancel()
+            await asyncio.gather(*self._cancels, return_exceptions=True)
+
+    async def _answer_all(self) -> None:
         while (text := await self._connection.receive()) is not None:
             match messages.read(text):
                 case messages.Ping():
@@ -123,7 +137,7 @@ class _Conversation:
                 case messages.Auth() as auth:
                     await self._renew(auth)
                 case messages.Cancel() as cancel:
-                    await self._cancel(cancel)
+                    self._begin_cancel(cancel)
                 case messages.Hello():
                     raise Disconnect(CloseCode.BAD_FRAME, "You have signed in already")
 
@@ -145,6 +159,22 @@ class _Conversation:
             raise Disconnect(CloseCode.FORBIDDEN, "The token is another user's")
         self._connection.sign_in(caller)
         self._connection.put(messages.auth_ok(caller))
+
+    def _begin_cancel(self, cancel: messages.Cancel) -> None:
+        if len(self._cancels) >= self._desk.hub.limits.cancels_at_once:
+            code = CloseCode.TOO_MANY.error
+            self._connection.put(messages.error(code, "Too many of your cancels are under way", cancel.ref))
+            return
+        task = asyncio.create_task(self._cancel(cancel), name=f"cancel for {self._connection.connection_id}")
+        self._cancels = (*self._cancels, task)
+        task.add_done_callback(self._end_cancel)
+
+    def _end_cancel(self, task: asyncio.Task[None]) -> None:
+        self._cancels = tuple(other for other in self._cancels if other is not task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            extra = {"action": "cancel", "connection_id": self._connection.connection_id}
+            logger.error("A cancel broke", exc_info=error, extra=extra)
+            self._connection.close(CloseCode.OVERLOADED)
 
     async def _cancel(self, cancel: messages.Cancel) -> None:
         try:

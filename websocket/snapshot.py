@@ -11,8 +11,8 @@ from jobs.errors import JobNotFound
 from jobs.event_log import Cursor, EventLog
 from jobs.events import EventType, JobEvent
 from jobs.ids import EventId, JobId, UserId
-from jobs.job_table import JobPage, JobTable
-from jobs.model import JSON, Job
+from jobs.job_reader import JobPage, JobReader
+from jobs.model import JSON, Job, Quota
 from jobs.views import JobViews, quota_view
 from websocket.messages import Snapshot
 
@@ -20,7 +20,7 @@ from websocket.messages import Snapshot
 class SnapshotReader:
     """Reads the newest ``jobs`` jobs of a user, and the quota."""
 
-    def __init__(self, table: JobTable, log: EventLog, views: JobViews, *, daily_limit: int, jobs: int) -> None:
+    def __init__(self, table: JobReader, log: EventLog, views: JobViews, *, daily_limit: int, jobs: int) -> None:
         self._table = table
         self._log = log
         self._views = views
@@ -34,7 +34,7 @@ class SnapshotReader:
         page, recent, quota = await asyncio.gather(
             self._table.page(user_id, limit=self._jobs, status=None, cursor=None),
             self._recent(user_id, position),
-            self._table.quota(user_id, self._daily_limit),
+            self.quota(user_id),
         )
         page = await self._refreshed(self._with_recent(page, recent))
         views: list[dict[str, JSON]] = []
@@ -42,6 +42,10 @@ class SnapshotReader:
             views.append(await self._views.view(job))
             await asyncio.sleep(0)  # signing a job's links takes a millisecond, and nobody else should wait for all
         return Snapshot(position=position, jobs=views, has_more=page.cursor is not None, quota=quota_view(quota))
+
+    async def quota(self, user_id: UserId) -> Quota:
+        """Read the day's figures. Raises CloudUnavailable."""
+        return await self._table.quota(user_id, self._daily_limit)
 
     async def _recent(self, user_id: UserId, position: EventId) -> list[JobEvent]:
         """Read what happened within the last seconds: the index may not have it yet, and it is told to nobody again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -35,7 +36,16 @@ class Stream:
     Its frames are written by whoever awaits ``run``; ``put`` and its like never wait.
     """
 
-    __slots__ = ("_caller", "_end", "_has_told_expiry", "_job_id", "_limits", "_metrics", "_outbox", "_request")
+    __slots__ = (
+        "_asks_for_token_at",
+        "_caller",
+        "_end",
+        "_job_id",
+        "_limits",
+        "_metrics",
+        "_outbox",
+        "_request",
+    )
 
     def __init__(self, hub: Hub, caller: Caller, job_id: JobId | None = None) -> None:
         self._caller = caller
@@ -45,7 +55,7 @@ class Stream:
         self._outbox = Outbox(max_frames=hub.limits.outbox_frames, max_bytes=hub.limits.outbox_bytes)
         self._request: web.Request | None = None
         self._end: CloseCode | None = None
-        self._has_told_expiry = False
+        self._asks_for_token_at = hub.limits.asks_for_token_at(caller.expires_at, time.time())
 
     @property
     def close_code(self) -> int:
@@ -82,11 +92,11 @@ class Stream:
         """
         if self._request is not None and self._request.transport is None:
             self.close(CloseCode.NORMAL)
-        left = self._caller.expires_at - time.time()
-        if left < -self._limits.expired_token_seconds:
+        moment = time.time()
+        if moment > self._caller.expires_at + self._limits.expired_token_seconds:
             self.close(CloseCode.UNAUTHORIZED, "The token has expired")
-        elif left < self._limits.expiring_token_seconds and not self._has_told_expiry:
-            self._has_told_expiry = True
+        elif moment > self._asks_for_token_at:
+            self._asks_for_token_at = math.inf
             self.put_newest("auth.expiring", messages.auth_expiring(self._caller))
 
     async def run(
@@ -136,4 +146,6 @@ class Stream:
         self._metrics.count_sent(frame.type)
 
     def _concerns(self, frame: Frame) -> bool:
-        return self._job_id is None or frame.job_id in (None, self._job_id)
+        if self._job_id is None:
+            return True
+        return frame.job_id == self._job_id or (frame.job_id is None and frame.type != "quota")

@@ -175,6 +175,14 @@ class JobProgressed(TypedDict):
     data: Progress
 
 
+class QuotaChanged(TypedDict):
+    """What is left of the user's day, a moment after a job has changed it; the newest replaces all before."""
+
+    type: Literal["quota"]
+    time: Time
+    data: Quota
+
+
 class HeartbeatData(TypedDict):
     """The newest event that was told to any connection of the user here; null if none was."""
 
@@ -302,6 +310,7 @@ OUTBOUND: Final[Mapping[str, type[Any]]] = {
     "snapshot": StateShown,
     **{event.value: JobChanged for event in EventType},
     "job.progress": JobProgressed,
+    "quota": QuotaChanged,
     "system.degraded": Degraded,
     "ping": Heartbeat,
     "auth.expiring": AuthExpiring,

@@ -261,7 +261,9 @@ export class DarkroomClient extends EventTarget {
   /** @param {string} type @param {any} data */
   #takeAnswer(type, { ref, ...data }) {
     const asked = this.#settle(ref);
-    if (asked && type === 'error') asked.reject(new DarkroomError(data.code, data.message));
+    // A socket takes a few questions at a time; REST takes the others.
+    if (asked && data.code === 'too_many_requests') asked.resolve(null);
+    else if (asked && type === 'error') asked.reject(new DarkroomError(data.code, data.message));
     else if (asked) asked.resolve(data);
     else if (type === 'error') this.#emit('error', data);
   }

@@ -44,7 +44,6 @@ export function adviceOf(code) {
     case 4401:
       return 'token';
     case 1012:
-    case 4200:
       return 'soon';
     case 4429:
     case 4503:

@@ -66,6 +66,7 @@ export class Studio {
     client.on('snapshot', (snapshot) => this.#takeSnapshot(snapshot));
     client.on('job', ({ job, time }) => this.#takeJob(job, time));
     client.on('progress', (progress) => this.store.update((state) => withProgress(state, progress, progress)));
+    client.on('quota', (quota) => this.#takeQuota(quota));
     client.on('deleted', (job) => this.store.update((state) => withoutJob(state, job)));
   }
 
@@ -98,8 +99,8 @@ export class Studio {
     this.store.update((state) => withJob(state, job));
     if (this.store.state === before) return;
     this.onJobNews(job);
-    // A job taken in or given back moves the day's number, which no message carries.
-    if (job.status !== 'processing') this.#readQuotaSoon();
+    // A job taken in or given back moves the day's number, which is not told by polling.
+    if (this.client.state === 'polling' && job.status !== 'processing') this.#readQuotaSoon();
   }
 
   #readQuotaSoon() {
@@ -110,12 +111,16 @@ export class Studio {
   async #readQuota() {
     try {
       const { dailyLimit, usedToday, remainingQuota, quotaResetsAt } = await this.api.me();
-      const quota = { dailyLimit, usedToday, remainingQuota, resetsAt: quotaResetsAt };
-      this.store.update((state) => ({ ...state, quota }));
-      this.#expectReset();
+      this.#takeQuota({ dailyLimit, usedToday, remainingQuota, resetsAt: quotaResetsAt });
     } catch {
       // The number on show stays; the next job or snapshot brings a new one.
     }
+  }
+
+  /** @param {import('./store.js').Quota} quota */
+  #takeQuota(quota) {
+    this.store.update((state) => ({ ...state, quota }));
+    this.#expectReset();
   }
 
   /** Read the number again when the day ends. */

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from jobs.errors import CloudUnavailable, DarkroomError
+from jobs.errors import CloudUnavailable, DarkroomError, InvalidRequest
 from jobs.model import Job
 from service import keys
 from service.errors import NotReady, TooManyRequests
@@ -16,7 +16,8 @@ from service.schemas import EventsRequest, parse
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.messages import Frame, Snapshot
-from websocket.polling import poll
+from websocket.metrics import Transport
+from websocket.polling import MAX_WAIT_SECONDS, poll
 from websocket.streams import CONTENT_TYPE, Stream
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
@@ -25,7 +26,7 @@ _RETRY_AFTER_SECONDS: Final = 10.0
 
 async def events(request: web.Request) -> web.StreamResponse:
     """Tell what happens to the caller's jobs: for ever, to a client that accepts a stream; else once something has."""
-    wanted = parse(EventsRequest, request.query)
+    wanted = _wanted(request)
     after = request.headers.get(LAST_EVENT_ID) or wanted.after
     hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
     try:
@@ -33,7 +34,8 @@ async def events(request: web.Request) -> web.StreamResponse:
             body = await poll(hub, caller.user_id, after, wanted.wait, is_gone=lambda: request.transport is None)
             return web.json_response(body=body)
         stream = Stream(hub, caller)
-        with hub.holding(stream), hub.joined(stream, caller.user_id):
+        with hub.holding(stream, Transport.STREAM):
+            hub.join(stream, caller.user_id)
             _check_open(stream)
             await hub.listening(caller.user_id)
             return await stream.run(request, _beginning(request, after))
@@ -49,13 +51,23 @@ async def job_events(request: web.Request) -> web.StreamResponse:
     job = await find(request)
     stream = Stream(hub, caller, job.job_id)
     try:
-        with hub.holding(stream), hub.joined(stream, caller.user_id):
+        with hub.holding(stream, Transport.STREAM):
+            hub.join(stream, caller.user_id)
             _check_open(stream)
             await hub.listening(caller.user_id)
             job = await find(request)  # once more: from now on nothing is missed
             return await stream.run(request, _beginning_of(request, job), is_over=job.terminal)
     except Disconnect as error:
         raise _refusal(error) from error
+
+
+def _wanted(request: web.Request) -> EventsRequest:
+    try:
+        return parse(EventsRequest, request.query)
+    except InvalidRequest as error:
+        if error.field != "wait":
+            raise
+        raise InvalidRequest(f"wait must be a number of seconds from 0 to {MAX_WAIT_SECONDS}", field="wait") from error
 
 
 def _refusal(error: Disconnect) -> DarkroomError:
@@ -72,9 +84,8 @@ def _check_open(stream: Stream) -> None:
 async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[Frame]:
     hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
     yield messages.welcome(None, caller, ping_seconds=hub.limits.ping_message_seconds)
-    async for frame in hub.recovery.frames(caller.user_id, after):
+    async for frame in hub.recovered(caller.user_id, after):
         yield frame
-        hub.note_told(caller.user_id, frame.event_id)
     degraded = hub.degraded()
     if degraded is not None:
         yield degraded

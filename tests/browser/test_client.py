@@ -43,6 +43,22 @@ async def test_a_job_is_followed_and_canceled_over_the_socket(stage: Stage, user
         assert [[]] == [snapshot["jobs"] for snapshot in await follower.told("snapshot")]
 
 
+async def test_many_jobs_are_canceled_at_once(stage: Stage, user: str) -> None:
+    """A socket takes a few at a time; the others go over REST. And the day's figures follow."""
+    person = stage.person(user)
+    async with stage.follower(user) as follower:
+        await follower.follow()
+        await follower.until_state("live")
+        jobs = [await person.generate(PHOTO.read_bytes(), SLOW) for _ in range(8)]
+        canceled = await follower.page.evaluate("ids => Promise.all(ids.map((id) => window.client.cancel(id)))", jobs)
+        for job_id in jobs:
+            await follower.until_status(job_id, "canceled")
+        await follower.page.wait_for_function("window.told.filter(([name]) => name === 'quota').length > 1")
+
+        assert jobs == [one["jobId"] for one in canceled]
+        assert [] == await follower.told("error")
+
+
 async def test_what_completes_while_the_connection_is_cut_is_told_after(stage: Stage, user: str) -> None:
     """The service cannot be reached for a while; nothing is missed, and what was told before is not told again."""
     person = stage.person(user)
@@ -235,7 +251,7 @@ async def test_a_token_is_renewed_in_place(stage: Stage, user: str) -> None:
                 renewed.set()
 
         follower.page.on("websocket", lambda socket: socket.on("framereceived", note))
-        follower.next_tokens.append(stage.token(user, 40))
+        follower.next_tokens.append(stage.token(user, 4))
         await follower.follow()
         async with asyncio.timeout(10):
             await renewed.wait()

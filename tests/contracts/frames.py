@@ -19,7 +19,8 @@ from websocket.messages import Frame, Snapshot
 EVENT_IDS: Final = EventIds()
 NOW: Final = clock.now_milliseconds()
 CALLER: Final = Caller(user_id=UserId("alice"), expires_at=NOW // 1000 + 3600)
-QUOTA: Final = views.quota_view(Quota(daily_limit=10, used=3, resets_at=clock.next_utc_midnight(NOW)))
+FIGURES: Final = Quota(daily_limit=10, used=3, resets_at=clock.next_utc_midnight(NOW))
+QUOTA: Final = views.quota_view(FIGURES)
 QUEUED: Final = Job(
     job_id=new_job_id(),
     user_id=CALLER.user_id,
@@ -109,6 +110,7 @@ def samples(view: dict[str, JSON]) -> dict[Callable[..., Frame], Iterable[Frame]
         ],
         messages.job_progress: [messages.job_progress(progress(RUNNING))],
         messages.job_place: [messages.job_place(place(ahead, eta)) for ahead, eta in ((0, None), (1200, 60))],
+        messages.quota: [messages.quota(FIGURES), messages.quota(replace(FIGURES, used=11))],
         messages.ping: [messages.ping(newest), messages.ping(None)],
         messages.system_degraded: [messages.system_degraded(parts) for parts in ([BUSY, AWAY], [])],
         messages.resync: [messages.resync("Too much has happened since")],

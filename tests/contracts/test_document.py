@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from jobs.events import InProcessBus
 from service import keys
 from service.routes import docs
+from service.schemas import EventsRequest
 from service.settings import Settings
 from tests.contracts import frames
 from tests.contracts.contract import DOCUMENT, FOLDER, complaints
@@ -48,8 +49,20 @@ def test_every_message_of_the_client_has_an_operation_with_its_answers() -> None
     types = {model.model_fields["type"].annotation for model in get_args(messages.Inbound)}
     said = {get_args(annotation)[0] for annotation in types}
 
-    assert said | {"tell"} == DOCUMENT["operations"].keys()
+    assert said | {"tell", "stream", "poll"} == DOCUMENT["operations"].keys()
     assert {"client." + name for name in said} < DOCUMENT["components"]["messages"].keys()
+
+
+def test_what_is_told_without_a_socket_are_messages_of_the_socket() -> None:
+    """All of them, but for the answers to what only a socket can say; and by a request that the document describes."""
+    channels, operations = DOCUMENT["channels"], DOCUMENT["operations"]
+
+    assert channels["events"]["messages"].items() < channels["socket"]["messages"].items()
+    assert wire.OUTBOUND.keys() - channels["events"]["messages"].keys() == {"auth.ok", "cancel.ok"}
+    for name, fields in (("stream", {"after"}), ("poll", {"after", "wait"})):
+        asked = operations[name]["bindings"]["http"]["query"]["properties"]
+
+        assert fields == asked.keys() <= {"after", "wait"} == EventsRequest.model_fields.keys()
 
 
 def test_every_close_code_is_told_with_what_to_do_next() -> None:
@@ -104,6 +117,7 @@ async def test_it_is_served_with_the_services_own_address(public_url: str, serve
 
     assert "3.0.0" == document["asyncapi"]
     assert server.items() < document["servers"]["service"].items()
+    assert server["protocol"].replace("ws", "http") == document["servers"]["requests"]["protocol"]
 
 
 def makes_frames(function: Any) -> bool:

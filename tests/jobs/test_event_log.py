@@ -19,8 +19,9 @@ from jobs.ids import EventId, UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job
 from jobs.work_queue import Delivery
-from tests.aws_faults import AnswersLost, Refuses
+from tests.aws_faults import AnswersLost
 from tests.consumers.house import open_house
+from tests.jobs.mishaps import NotesEventIds, table_on
 from tests.jobs.story import claim, complete, new_job, output_of, stored
 
 BEHIND_SECONDS = 2 * OVERLAP_SECONDS
@@ -56,11 +57,6 @@ async def write(clients: Clients, tables: Tables, user: UserId, *ids: EventId) -
         await clients.dynamodb.put_item(TableName=tables.events, Item=event_item(event))
 
 
-def table_on(client: object, tables: Tables, bus: InProcessBus | None = None) -> JobTable:
-    """Open the table on a client that misbehaves."""
-    return JobTable(cast(Any, client), tables, bus or InProcessBus())
-
-
 class CommitsLate:
     """Commits the first event under an id that was made so long ago: as if the transaction had been under way since then."""
 
@@ -79,20 +75,6 @@ class CommitsLate:
                 item["eventId"] = id_of(int(item["eventId"][:12], 16) - round(self._seconds * 1000))
                 self._seconds = 0
         return await self._client.transact_write_items(**arguments)
-
-
-class NotesEventIds(Refuses):
-    """Refuses so many attempts, and notes the id of the event in each."""
-
-    def __init__(self, client: object, count: int) -> None:
-        super().__init__(client, count)
-        self.event_ids: list[str] = []
-
-    async def transact_write_items(self, **arguments: Any) -> Any:
-        """Note, then refuse or write."""
-        put = [action["Put"]["Item"] for action in arguments["TransactItems"] if "Put" in action]
-        self.event_ids += [item["eventId"] for item in put if "eventId" in item]
-        return await super().transact_write_items(**arguments)
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:

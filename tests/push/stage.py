@@ -30,8 +30,9 @@ from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
 from websocket.limits import SocketLimits
 from websocket.messages import Snapshot
+from websocket.quota import ReadQuota, no_quota
 from websocket.recovery import Recovery
-from websocket.session import Desk
+from websocket.session import Cancel, Desk
 
 ORIGIN = "https://darkroom.example"
 WAIT_SECONDS = 5
@@ -106,7 +107,9 @@ class Log:
         self.events = list(events)
         self.is_readable = True
         self.reads = 0
+        self.most_at_once = 0
         self.is_read = asyncio.Condition()
+        self.readers: list[UserId] = []
         self.reached = asyncio.Event()
         self.go = asyncio.Event()
         self.go.set()
@@ -120,6 +123,8 @@ class Log:
         found = [
             event for event in self.events if event.job.user_id == user_id and event.event_id >= cursor.overlap_start
         ]
+        self.readers.append(user_id)
+        self.most_at_once = max(self.most_at_once, len(self.readers) - self.reads)
         self.reached.set()
         await self.go.wait()
         async with self.is_read:
@@ -318,7 +323,9 @@ class Theatre:
         read_snapshot: Callable[[UserId], Awaitable[Snapshot]] = empty_snapshot,
         conditions: Conditions | None = None,
         bus: InProcessBus | None = None,
-        log: Log | None = None,
+        log: Log | EventLog | None = None,
+        read_quota: ReadQuota = no_quota,
+        cancel: Cancel = cancel,
         **limits: float,
     ) -> Push:
         """Start a push floor with some limits changed."""
@@ -328,11 +335,15 @@ class Theatre:
         )
         settings = replace(quick, **limits)  # type: ignore[arg-type]
         recovery = Recovery(cast(EventLog, log or Log()), view, read_snapshot, settings)
-        hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions)
+        hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions, read_quota=read_quota)
         await hub.start()
         self.hubs.append(hub)
         desk = Desk(hub=hub, authenticate=authenticate, cancel=cancel)
         app = web.Application(middlewares=[errors_as_statuses])
         app.router.add_get("/ws", SocketEndpoint(desk, frozenset({ORIGIN})).handle)
         server = await self.start_server(app)
+        assert server.handler is not None
+        server.handler.handler_cancellation = (
+            False  # as in the service; aiohttp's test server cancels whoever is left alone
+        )
         return Push(bus=bus, conditions=conditions, hub=hub, registry=registry, server=server, session=self.session)

@@ -74,17 +74,28 @@ async def test_another_users_token_ends_the_socket(theatre: Theatre) -> None:
 
 
 async def test_an_expiring_token_is_told_of_once(theatre: Theatre) -> None:
-    """And once more for the next one."""
+    """And once more for the next one; both half-way, for they live less than a minute."""
     push = await theatre.start(write_check_seconds=0.02, expiring_token_seconds=60)
-    client = await push.connect_live(token(30))
+    client = await push.connect_live(token(1))
     (first,) = await client.read_types("auth.expiring")
     await asyncio.sleep(0.1)  # some checks
     await client.assert_silent()
-    await client.send({"type": "auth", "token": token(40)})
+    await client.send({"type": "auth", "token": token(2)})
     await client.read_types("auth.ok")
     (second,) = await client.read_types("auth.expiring")
 
     assert expiry(first) < expiry(second)
+
+
+async def test_a_client_whose_tokens_live_shortly_is_not_asked_over_and_over(theatre: Theatre) -> None:
+    """Each of them would be answered by the wish for the next."""
+    push = await theatre.start(write_check_seconds=0.02, expiring_token_seconds=60)
+    client = await push.connect_live(token(30))
+    for _ in range(3):
+        await client.send({"type": "auth", "token": token(30)})
+        await client.read_types("auth.ok")
+        await asyncio.sleep(0.06)  # some checks
+        await client.assert_silent()
 
 
 async def test_a_token_that_is_good_for_long_is_not_told_of(theatre: Theatre) -> None:

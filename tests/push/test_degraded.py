@@ -240,7 +240,9 @@ async def test_a_gate_under_a_steady_limit_is_one_trouble_to_the_outside(
 async def test_a_client_that_does_not_read_is_owed_the_newest_only(push: Push, time: MovedTime) -> None:
     """And everybody the same frame: it is written once."""
     alice, bob = [_unstarted_connection(push) for _ in range(2)]
-    with push.hub.joined(alice, UserId("alice")), push.hub.joined(bob, UserId("bob")):
+    with push.hub.holding(alice), push.hub.holding(bob):
+        for connection, user in ((alice, "alice"), (bob, "bob")):
+            push.hub.join(connection, UserId(user))
         for condition in ("throttled", "open", "closed_until"):
             push.conditions.report(PART, busy(condition=condition))
             await time.move(1)
@@ -257,7 +259,8 @@ async def test_a_client_whose_outbox_is_full_is_owed_the_newest_all_the_same(
     """Nothing else would ever say that all is well again; what does not fit is the next event."""
     push = await theatre.start(conditions=conditions, outbox_frames=2)
     alice = _unstarted_connection(push)
-    with push.hub.joined(alice, UserId("alice")):
+    with push.hub.holding(alice):
+        push.hub.join(alice, UserId("alice"))
         for number in (1, 2):
             alice.put(messages.job_event(completed(number=number), {}))
         push.conditions.report(PART, busy())

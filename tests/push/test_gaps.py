@@ -70,6 +70,17 @@ async def test_while_the_bus_is_down_everybody_is_told_from_the_log(theatre: The
         await client.assert_silent()
 
 
+async def test_known_gaps_are_healed_first_while_the_bus_is_down(theatre: Theatre, bus: GappyBus, log: Log) -> None:
+    """All others may have missed nothing, and a thousand of them would take seconds."""
+    push = await theatre.start(bus=bus, log=log, healing_seconds=30, healing_reads_at_once=1)
+    clients = [await push.connect_live(name) for name in ("alice", "alice-2", "alice-3", "bob")]
+    bus.is_whole = False
+    bus.note_gap("bob", "alice-3")
+    await log.read_again(len(clients))
+
+    assert ["bob", "alice-3", "alice", "alice-2"] == log.readers
+
+
 async def test_what_was_told_before_the_gap_is_told_again_only_within_the_overlap(
     push: Push, bus: GappyBus, log: Log
 ) -> None:

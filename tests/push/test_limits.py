@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from tests.push.stage import Theatre
+from websocket.limits import SocketLimits
 
 
 async def test_a_frame_too_large_is_closed_with_1009(theatre: Theatre) -> None:
@@ -18,7 +19,7 @@ async def test_a_frame_too_large_is_closed_with_1009(theatre: Theatre) -> None:
 
     await push.all_gone()
 
-    assert push.count("ws_closed_total", code="1009") == 1
+    assert push.count("ws_closed_total", code="1009", transport="socket") == 1
 
 
 async def test_bytes_that_are_no_text_are_closed_with_1007(theatre: Theatre) -> None:
@@ -32,7 +33,7 @@ async def test_bytes_that_are_no_text_are_closed_with_1007(theatre: Theatre) -> 
 
     await push.all_gone()
 
-    assert push.count("ws_closed_total", code="1007") == 1
+    assert push.count("ws_closed_total", code="1007", transport="socket") == 1
 
 
 async def test_a_frame_that_begins_to_be_too_large_is_closed_with_1009(theatre: Theatre) -> None:
@@ -146,3 +147,15 @@ async def test_a_process_has_only_so_many_sockets(theatre: Theatre) -> None:
 
     await first.send({"type": "hello", "token": "alice"})
     await first.read_types("welcome", "snapshot")
+
+
+@pytest.mark.parametrize(
+    ("lives_seconds", "asked_seconds"), [(3600, 3540), (120, 60), (90, 45), (30, 15), (0, 0), (-10, -5)]
+)
+def test_a_fresh_token_is_asked_for_a_minute_ahead_but_not_over_and_over(
+    lives_seconds: float, asked_seconds: float
+) -> None:
+    """One that lives less than two minutes is used for half of its life; one that is over, not any longer."""
+    now = 1_795_000_000.0
+
+    assert now + asked_seconds == SocketLimits().asks_for_token_at(now + lives_seconds, now)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from jobs.ids import JobId
 from websocket.messages import Frame
 from websocket.outbox import Outbox
@@ -116,20 +114,6 @@ async def test_what_is_not_about_a_job_needs_no_room() -> None:
 
     assert not outbox.put(_frame("one more"))
     assert await _contents(outbox) == ["completed", "well again", "reconnect"]
-
-
-@pytest.mark.parametrize("is_waiting", [True, False])
-async def test_an_interrupted_writer_leaves_the_rest_to_the_next(is_waiting: bool) -> None:
-    """Whether it waits or is about to; what comes meanwhile gathers."""
-    outbox = _outbox()
-    writer = asyncio.create_task(outbox.take())
-    if is_waiting:
-        await asyncio.sleep(0)
-    outbox.interrupt()
-    outbox.put(_frame("a"))
-
-    assert await writer is None
-    assert await outbox.take() == _frame("a")
 
 
 async def test_a_waiting_writer_is_woken() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 
 import pytest
 
 from jobs import clock
-from jobs.event_log import Cursor
+from jobs.actions import event_item
+from jobs.aws import Clients
+from jobs.event_log import Cursor, EventLog
 from jobs.ids import EventId, UserId
+from jobs.job_table import Tables
 from jobs.model import JSON, Job
-from tests.push.stage import Log, Theatre, happened, plain_view
+from tests.push.stage import GappyBus, Log, Theatre, happened, plain_view
 from websocket.messages import Snapshot
 
 MINUTE = 60
@@ -198,6 +202,19 @@ async def test_a_log_that_hangs_is_given_up(theatre: Theatre) -> None:
     assert await client.read_error() == ("unavailable", 4503)
 
 
+async def test_after_a_deploy_only_so_many_are_read_for_at_once(theatre: Theatre) -> None:
+    """All are welcome meanwhile, and each has its turn."""
+    log = Log(happened(5))
+    log.go.clear()
+    push = await theatre.start(log=log, recoveries_at_once=2)
+    clients = [await push.connect_since(happened(MINUTE).event_id) for _ in range(5)]
+    log.go.set()
+    versions = [await client.read_versions(1) for client in clients]
+
+    assert [[2]] * 5 == versions
+    assert log.most_at_once == 2
+
+
 async def test_a_live_client_resumes_at_any_time(theatre: Theatre) -> None:
     """Once more from its cursor, or with a resync, and then on as before."""
     log = Log(happened(MINUTE, version=2), happened(MINUTE / 2, version=3))
@@ -278,3 +295,27 @@ async def test_a_snapshot_is_where_a_client_can_leave_off(theatre: Theatre) -> N
 
     assert EventId(snapshot["id"]) == event.event_id
     assert await back.read_versions(2) == [2, 3]
+
+
+async def test_an_event_of_a_type_that_only_newer_tasks_know_is_told_as_it_is(
+    theatre: Theatre, clients: Clients, tables: Tables
+) -> None:
+    """While a release is rolled out: to a client that resumes, and to one that stays, for whom the log is read."""
+    user, bus, log = f"alice-{uuid.uuid4()}", GappyBus(), EventLog(clients.dynamodb, tables.events)
+    push = await theatre.start(log=log, bus=bus)
+    older, unknown, newer = (happened(MINUTE - number, user=user, version=number) for number in (1, 2, 3))
+    for event, changes in ((older, {}), (unknown, {"type": "job.archived"}), (newer, {})):
+        await clients.dynamodb.put_item(TableName=tables.events, Item=event_item(event) | changes)
+    client = await push.connect_since(older.event_id, token=user)
+    told = await client.read_types("job.completed", "job.archived", "job.completed")
+    live = happened(user=user, version=4)
+    await clients.dynamodb.put_item(TableName=tables.events, Item=event_item(live) | {"type": "job.archived"})
+    bus.note_gap(user)  # as the bus between tasks does when it cannot read a notice
+    found = [await client.read()]
+    while found[-1]["job"]["version"] < 4:
+        found.append(await client.read())
+
+    assert [event.event_id for event in (older, unknown, newer)] == [message["id"] for message in told]
+    assert {"type", "id", "time", "job"} == told[1].keys()
+    assert (user, 2) == (told[1]["job"]["userId"], told[1]["job"]["version"])
+    assert ("job.archived", live.event_id) == (found[-1]["type"], found[-1]["id"])

@@ -83,7 +83,7 @@ async def test_a_client_may_leave_instead_of_saying_hello(theatre: Theatre) -> N
 
     await push.all_gone()
 
-    assert push.count("ws_closed_total", code="1000") == 1
+    assert push.count("ws_closed_total", code="1000", transport="socket") == 1
 
 
 async def test_a_foreign_origin_is_refused_before_the_upgrade(theatre: Theatre) -> None:

@@ -28,8 +28,8 @@ async def test_a_client_that_stops_reading_is_closed_alone(theatre: Theatre) -> 
                 delays.append(await _seconds_to_reach(healthy, push))
 
         assert max(delays) < push.hub.limits.write_seconds / 5
-        assert push.count("ws_closed_total", code="4208") == 1
-        assert push.count("ws_connections") == 1
+        assert push.count("ws_closed_total", code="4208", transport="socket") == 1
+        assert push.count("ws_connections", transport="socket") == 1
 
 
 async def test_a_write_that_takes_too_long_closes_the_socket(theatre: Theatre) -> None:

@@ -13,7 +13,8 @@ from jobs.event_log import EventLog, is_moment
 from jobs.events import InProcessBus, JobEvent, Notice
 from jobs.files import Files
 from jobs.ids import EventId, UserId, new_job_id
-from jobs.job_table import JobPage, JobTable, Limits, Tables
+from jobs.job_reader import JobPage
+from jobs.job_table import JobTable, Limits, Tables
 from jobs.model import Charge, Job, Status
 from jobs.views import JobViews
 from websocket.snapshot import SnapshotReader
@@ -38,6 +39,7 @@ def views(clients: Clients, cloud_environment: Mapping[str, str], bus: InProcess
     """Make what writes jobs as JSON."""
     files = Files(
         clients.s3,
+        clients.find_credentials,
         upload_bucket=cloud_environment["UPLOAD_BUCKET"],
         result_bucket=cloud_environment["RESULT_BUCKET"],
         upload_link_seconds=3600,

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
 from tests.rest.conftest import Start
 from tests.rest.feed.live import Live, StartLive
 from websocket.hub import Hub
+from websocket.metrics import SocketMetrics
 
 NEVER: dict[str, float] = {"ping_message_seconds": 3600, "healing_seconds": 3600}
 QUICK = {
@@ -29,13 +31,15 @@ async def start_live(start: Start) -> AsyncIterator[StartLive]:
     async def start_all(**limits: float) -> Live:
         api = await start()
         hub = api.services.hub
+        registry = CollectorRegistry()
+        hub.metrics = SocketMetrics(registry)
         hub.limits = replace(hub.limits, **{**NEVER, **QUICK, **limits})  # type: ignore[arg-type]
         handlers = api.http.server.handler
         assert handlers is not None
         handlers.handler_cancellation = False  # as in the service; aiohttp's test server cancels whoever is left alone
         await hub.start()
         hubs.append(hub)
-        return Live(api=api)
+        return Live(api=api, registry=registry)
 
     yield start_all
     for hub in hubs:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from aiohttp import ClientResponse
+from prometheus_client import CollectorRegistry
 
 from jobs import clock
 from jobs.actions import event_item
@@ -51,6 +52,7 @@ class Live:
     """The service with its push floor at work."""
 
     api: Api
+    registry: CollectorRegistry
 
     @property
     def hub(self) -> Hub:
@@ -63,6 +65,10 @@ class Live:
         handlers = self.api.http.server.handler
         assert handlers is not None
         return len(handlers.connections)
+
+    def count(self, name: str, **labels: str) -> float:
+        """Return a metric's value."""
+        return self.registry.get_sample_value(name, labels) or 0.0
 
     @asynccontextmanager
     async def stream(self, path: str = "/events", *, token: str | None = None, **headers: str) -> AsyncIterator[Reader]:

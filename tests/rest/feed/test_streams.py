@@ -13,8 +13,12 @@ import pytest
 from jobs import clock, moves
 from jobs.events import EventType, JobEvent, JobProgress, Stage
 from jobs.ids import EventId
+from jobs.model import Quota
 from tests.rest.api import Answer, Api
 from tests.rest.feed.live import WAIT_SECONDS, Live, StartLive, a_cursor
+from websocket import messages
+
+TRANSPORTS = ("socket", "stream", "poll")
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -163,6 +167,49 @@ async def test_an_expired_token_ends_a_stream(start_live: StartLive) -> None:
         found = await stream.read_types("welcome", "snapshot", "auth.expiring", "error", "the end")
 
     assert found[3]["data"]["code"] == "unauthorized"
+
+
+async def test_a_stream_with_a_short_lived_token_is_not_asked_for_another_at_once(live: Live) -> None:
+    """A client whose tokens all live that long would open one stream after the other."""
+    token = live.api.issuer.id_token(live.api.user, exp=int(time.time()) + 30)
+    async with live.stream(token=token) as stream:
+        await stream.read_types("welcome", "snapshot")
+        await asyncio.sleep(0.1)  # some checks
+        live.hub._conditions_changed.set()
+        await stream.read_types("system.degraded")
+
+
+async def test_the_days_figures_are_told_by_the_streams_of_all_jobs_alone(live: Live) -> None:
+    """Who follows one job wants to know of that one."""
+    job = await live.job()
+    figures = messages.quota(Quota(daily_limit=10, used=1, resets_at=0))
+    async with live.stream() as stream, live.stream(f"/jobs/{job.job_id}/events") as stream_of_job:
+        await stream.read_types("welcome", "snapshot")
+        await stream_of_job.read_types("snapshot")
+        live.hub._tell_quota(live.api.user, figures)
+        await live.completed(job)
+        told = await stream.read_types("quota", "job.processing", "job.completed")
+        await stream_of_job.read_types("job.processing", "job.completed", "the end")
+
+    assert None is told[0]["lastEventId"]
+
+
+async def test_clients_are_counted_by_what_carries_their_messages(live: Live) -> None:
+    """When they come and when they go."""
+    cursor = (await live.poll())[1]
+    polling = asyncio.create_task(live.poll(cursor, 25))
+    async with live.stream() as stream:
+        await stream.read_types("welcome", "snapshot")
+        await live.joined(2)
+        open_now = [live.count("ws_connections", transport=name) for name in TRANSPORTS]
+        await live.hub.close()
+    await polling
+
+    assert [0, 1, 1] == open_now
+    assert [0, 0, 0] == [live.count("ws_connections", transport=name) for name in TRANSPORTS]
+    # The snapshot's poll ended as it should, the other with the service.
+    assert [0, 1, 1] == [live.count("ws_closed_total", transport=name, code="1012") for name in TRANSPORTS]
+    assert [0, 0, 1] == [live.count("ws_closed_total", transport=name, code="1000") for name in TRANSPORTS]
 
 
 async def test_a_drain_asks_streams_to_come_back_and_ends_them(live: Live) -> None:

@@ -1,0 +1,109 @@
+"""What is left of a user's day, told to the user's clients soon after it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Container
+from itertools import islice
+from typing import Final, TypeAlias
+
+from jobs.errors import CloudUnavailable
+from jobs.events import EventType, JobEvent
+from jobs.ids import UserId
+from jobs.model import Charge, Quota
+from websocket import messages
+from websocket.limits import SocketLimits
+from websocket.messages import Frame
+
+logger = logging.getLogger(__name__)
+
+ReadQuota: TypeAlias = Callable[[UserId], Awaitable[Quota | None]]
+"""Reads a user's figures; None where nobody is to be told any. Raises CloudUnavailable."""
+_FIRST_TOLD_VERSION: Final = 2
+"""Version 1 is stored, and takes its unit, without an event; the next is told as queued, or as what overtook that."""
+
+
+async def no_quota(_: UserId) -> None:
+    """Have nothing to tell."""
+
+
+def moves_quota(event: JobEvent) -> bool:
+    """Tell whether the day's figures may be others than before.
+
+    A canceled job's unit counts although it is kept: its worker may give it back a moment later, without an event.
+    """
+    job = event.job
+    return (
+        job.version == _FIRST_TOLD_VERSION
+        or event.type in (EventType.QUEUED, EventType.CANCELED)
+        or job.charge is Charge.RETURNED
+    )
+
+
+class QuotaTeller:
+    """Reads the figures of users whose jobs have moved them, and tells what is news.
+
+    Each user's are read once a second at most, and only while the user is among ``watched``. What cannot be read is told with
+    the next change.
+    """
+
+    def __init__(
+        self,
+        read: ReadQuota,
+        watched: Container[UserId],
+        tell: Callable[[UserId, Frame], None],
+        limits: SocketLimits,
+    ) -> None:
+        self._read = read
+        self._watched = watched
+        self._tell = tell
+        self._limits = limits
+        self._due: set[UserId] = set()
+        self._is_due = asyncio.Event()
+        self._told: dict[UserId, Quota] = {}
+
+    def note(self, event: JobEvent) -> None:
+        """Look at the figures soon, if the event may have moved them; never waits."""
+        if moves_quota(event):
+            self._look_soon(event.job.user_id)
+
+    def tell_anew(self, user_id: UserId) -> None:
+        """Tell the figures whatever was told before: one of the user's clients may have missed that."""
+        self._told.pop(user_id, None)
+        self._look_soon(user_id)
+
+    def forget(self, user_id: UserId) -> None:
+        """Forget a user whose last client has left."""
+        self._told.pop(user_id, None)
+        self._due.discard(user_id)
+
+    async def run(self) -> None:
+        """Tell, until canceled."""
+        while True:
+            await self._is_due.wait()
+            # Before it looks: what happens together is read once, and what follows a cancel is in it.
+            await asyncio.sleep(self._limits.quota_seconds)
+            self._is_due.clear()
+            due, self._due = iter(self._due), set()
+            while users := list(islice(due, self._limits.quota_reads_at_once)):
+                await asyncio.gather(*map(self._tell_news, users))
+
+    def _look_soon(self, user_id: UserId) -> None:
+        if user_id in self._watched:
+            self._due.add(user_id)
+            self._is_due.set()
+
+    async def _tell_news(self, user_id: UserId) -> None:
+        extra = {"action": "read_quota", "user_id": user_id}
+        try:
+            async with asyncio.timeout(self._limits.quota_read_seconds):
+                quota = await self._read(user_id)
+        except (CloudUnavailable, TimeoutError):
+            logger.warning("The day's figures cannot be read", extra=extra)
+        except Exception:
+            logger.exception("The day's figures could not be read", extra=extra)
+        else:
+            if quota is not None and quota != self._told.get(user_id) and user_id in self._watched:
+                self._told[user_id] = quota
+                self._tell(user_id, messages.quota(quota))
