@@ -48,13 +48,14 @@ STEPS: Final[tuple[tuple[float, EventType | float], ...]] = (
 
 
 def lives(*, jobs_per_second: float, seconds: float, users: int, busy_users: int = 0) -> list[Step]:
-    """Lay out the lives of jobs that begin evenly and belong to users by chance, in the order of time.
+    """Lay out the lives of jobs that begin and belong to users by chance, in the order of time.
 
     Each of the first ``busy_users`` has ``BUSY_JOBS_PER_SECOND`` of its own besides, with long prompts.
     """
     chance = random.Random(7)
     even = int(jobs_per_second * seconds)
-    beginnings = [(number / jobs_per_second, chance.randrange(users)) for number in range(even)]
+    # Begun evenly, the changes of different jobs would fall on the same instants, and wait for each other.
+    beginnings = [(chance.uniform(0, seconds), chance.randrange(users)) for _ in range(even)]
     busy_rate = BUSY_JOBS_PER_SECOND * busy_users
     beginnings += [(number / busy_rate, number % busy_users) for number in range(int(busy_rate * seconds))]
     steps = [

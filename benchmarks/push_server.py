@@ -49,7 +49,7 @@ class Pushing:
         is_same = request.query["frames"] == "same"
         await self._round(steps, is_same=is_same)
         await asyncio.sleep(sockets * WARM_UP_SECONDS_A_SOCKET)
-        gc.collect()
+        _settle()
         began = time.process_time()
         for _ in range(rounds):
             await self._round(steps, is_same=is_same)
@@ -72,7 +72,7 @@ class Pushing:
             busy_users=int(request.query.get("busy", 0)),
         )
         await self._stand.prepare(steps)
-        gc.collect()
+        _settle()
         began, cpu = time.monotonic(), time.process_time()
         for step in steps:
             wait = began + step.at - time.monotonic()
@@ -85,6 +85,12 @@ class Pushing:
         """Throw away what nobody holds, so that memory can be compared; tell how many sockets were closed as too slow."""
         gc.collect()
         return web.json_response({"slow": self._stand.count_slow()})
+
+
+def _settle() -> None:
+    """Leave nothing for the collector to find in the midst of a measurement; the service, too, sets aside what it starts with."""
+    gc.collect()
+    gc.freeze()
 
 
 async def main() -> None:
