@@ -101,9 +101,11 @@ class Follower:
         """Wait for the connection to be so."""
         await self.page.wait_for_function("state => window.client.state === state", arg=state)
 
-    async def until_told(self, name: str) -> None:
-        """Wait for an event of that name."""
-        await self.page.wait_for_function("name => window.told.some(([told]) => told === name)", arg=name)
+    async def until_told(self, name: str, *, times: int = 1) -> None:
+        """Wait for so many events of that name."""
+        await self.page.wait_for_function(
+            "([name, times]) => window.told.filter(([told]) => told === name).length >= times", arg=[name, times]
+        )
 
     async def until_status(self, job_id: str, status: str) -> None:
         """Wait until the client has told that."""

@@ -53,7 +53,7 @@ async def test_many_jobs_are_canceled_at_once(stage: Stage, user: str) -> None:
         canceled = await follower.page.evaluate("ids => Promise.all(ids.map((id) => window.client.cancel(id)))", jobs)
         for job_id in jobs:
             await follower.until_status(job_id, "canceled")
-        await follower.page.wait_for_function("window.told.filter(([name]) => name === 'quota').length > 1")
+        await follower.until_told("quota", times=2)
 
         assert jobs == [one["jobId"] for one in canceled]
         assert [] == await follower.told("error")
