@@ -1,5 +1,7 @@
 """The push floor beside a bare aiohttp server: memory, connects, CPU a frame, latency, hung readers, two tasks, a restart.
 
+For context, some of it is measured on Starlette under uvicorn, too.
+
 python -m benchmarks.push [--quick] [--idle 10000] [--sockets 1000,5000] [--rounds 20] [--seconds 30] [--restart 2000]
 """
 
@@ -27,6 +29,7 @@ from benchmarks.push_crowd import Process
 from benchmarks.stage import Figures
 from tests.bus.redis_server import RedisServer
 
+KINDS: Final = ("starlette", "bare", "house")
 JOBS_PER_SECOND: Final = 50
 HUNG_SHARE: Final = 0.01
 WARM_SOCKETS: Final = 200
@@ -37,17 +40,19 @@ REQUEST_SECONDS: Final = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table; a floor of None has no ratio."""
+    """One line of the table; a floor of None has no ratio, and ``context`` is what Starlette under uvicorn does."""
 
     name: str
     floor: float | None
     figure: float
     unit: str
+    context: float | None = None
     aim: str = ""
 
     def __str__(self) -> str:
         floor, ratio = ("", "") if self.floor is None else (f"{self.floor:.2f}", f"{self.figure / self.floor:.2f}")
-        return f"| {self.name} | {floor} | {self.figure:.2f} {self.unit} | {ratio} | {self.aim} |"
+        context = "" if self.context is None else f"{self.context:.2f}"
+        return f"| {self.name} | {context} | {floor} | {self.figure:.2f} {self.unit} | {ratio} | {self.aim} |"
 
 
 class Stand:
@@ -73,7 +78,7 @@ class Stand:
 
 @asynccontextmanager
 async def stand(kind: str, *arguments: str) -> AsyncIterator[Stand]:
-    """Run the ``house`` or the ``bare`` server."""
+    """Run the ``house``, the ``bare`` server or the ``starlette`` one."""
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
     async with (
         push_crowd.running("push_server", kind, *arguments) as process,
@@ -95,7 +100,7 @@ async def crowd(
 async def measure_idle(sockets: int) -> list[Row]:
     """Open sockets that do nothing: what one costs in memory, and what opening one does."""
     memory, rate, cpu = {}, {}, {}
-    for kind in ("bare", "house"):
+    for kind in KINDS:
         async with stand(kind) as server:
             async with crowd(server.url, WARM_SOCKETS):
                 pass
@@ -109,20 +114,21 @@ async def measure_idle(sockets: int) -> list[Row]:
     return [
         Row(
             name=f"memory of an idle socket, {sockets:,} of them",
+            context=memory["starlette"],
             floor=memory["bare"],
             figure=memory["house"],
             unit="KiB",
             aim="≤ 1.4",
         ),
-        Row(name="connects a second", floor=rate["bare"], figure=rate["house"], unit=""),
-        Row(name="CPU of a connect", floor=cpu["bare"], figure=cpu["house"], unit="µs"),
+        Row(name="connects a second", context=rate["starlette"], floor=rate["bare"], figure=rate["house"], unit=""),
+        Row(name="CPU of a connect", context=cpu["starlette"], floor=cpu["bare"], figure=cpu["house"], unit="µs"),
     ]
 
 
 async def measure_frames(sockets: int, rounds: int) -> list[Row]:
     """Push to all sockets, round after round: the same frame to everybody, and to each user an event of its own."""
     cost: dict[tuple[str, str], float] = {}
-    for kind in ("bare", "house"):
+    for kind in KINDS:
         async with stand(kind) as server, crowd(server.url, sockets) as (clients, _):
             for frames in ("same", "own"):
                 done = await server.command("rounds", rounds=rounds, users=sockets, sockets=sockets, frames=frames)
@@ -133,6 +139,7 @@ async def measure_frames(sockets: int, rounds: int) -> list[Row]:
     return [
         Row(
             name=f"CPU of a pushed frame, {sockets:,} sockets, {name}",
+            context=cost["starlette", frames],
             floor=cost["bare", frames],
             figure=cost["house", frames],
             unit="µs",
@@ -168,6 +175,8 @@ async def latency(
 
 async def measure_latency(sockets: int, seconds: float) -> list[Row]:
     """Measure the way of a change to its client: bare, in one task, between two, and beside hung readers."""
+    async with stand("starlette") as server:
+        context = await latency(server, server, sockets, seconds)
     async with stand("bare") as server:
         floor = await latency(server, server, sockets, seconds)
     async with stand("house") as server:
@@ -179,8 +188,15 @@ async def measure_latency(sockets: int, seconds: float) -> list[Row]:
         beside = await latency(server, server, sockets, seconds, busy=busy, hung=busy)
     task = f"{JOBS_PER_SECOND} jobs/s, {sockets:,} sockets"
     return [
-        Row(name=f"commit → frame, p50, {task}", floor=floor.p50, figure=house.p50, unit="ms"),
-        Row(name=f"commit → frame, p99, {task}", floor=floor.p99, figure=house.p99, unit="ms", aim="≤ 3"),
+        Row(name=f"commit → frame, p50, {task}", context=context.p50, floor=floor.p50, figure=house.p50, unit="ms"),
+        Row(
+            name=f"commit → frame, p99, {task}",
+            context=context.p99,
+            floor=floor.p99,
+            figure=house.p99,
+            unit="ms",
+            aim="≤ 3",
+        ),
         *await _between_tasks(floor, sockets, seconds),
         Row(
             name=f"p99 of the others while {busy} do not read ({beside.closed} closed), over all reading",
@@ -226,7 +242,7 @@ async def main() -> None:
     """Measure everything and print the table as it grows."""
     options = parse()
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}\n")
-    print("| what | bare aiohttp | here | ratio | aim |\n|---|---|---|---|---|", flush=True)
+    print("| what | Starlette + uvicorn | bare aiohttp | here | ratio | aim |\n|---|---|---|---|---|---|", flush=True)
     show(await measure_idle(options.idle))
     for sockets in options.sockets:
         show(await measure_frames(sockets, options.rounds))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeAlias, cast
 
 from aiohttp import WSMsgType, hdrs, web
 from prometheus_client import CollectorRegistry
@@ -43,11 +43,12 @@ NOWHERE: Final = AWSConfig(
 """Links are signed without asking anybody."""
 
 
+Command: TypeAlias = Callable[[Mapping[str, str]], Awaitable[dict[str, float]]]
+"""What a stand can be told to do: a query in, figures out, whatever server it has."""
+
+
 class Stand(Protocol):
     """What pushes."""
-
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Serve one socket to its end."""
 
     async def prepare(self, steps: list[Step]) -> None:
         """Make beforehand what is not to be measured."""
@@ -65,34 +66,20 @@ class Stand(Protocol):
         """Return how many sockets were closed because their clients did not read."""
 
 
-class Bare:
-    """Nothing but aiohttp: sockets in lists, and ``send_frame`` with bytes that were encoded before."""
-
-    def __init__(self, views: JobViews) -> None:
-        self._views = views
-        self._sockets: dict[str, list[web.WebSocketResponse]] = defaultdict(list)
-        self._contents: dict[Step, bytes] = {}
-        self._greeting: list[bytes] = []
+class OnAiohttp(Stand, Protocol):
+    """What pushes through aiohttp."""
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Greet as the house does, and read until the client leaves."""
-        socket = web.WebSocketResponse(compress=False, protocols=(messages.PROTOCOL,))
-        await socket.prepare(request)
-        user = request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")
-        for content in await self._greet():
-            await socket.send_frame(content, WSMsgType.TEXT)
-        sockets = self._sockets[user]
-        sockets.append(socket)
-        async for _ in socket:
-            pass
-        sockets.remove(socket)
-        return socket
+        """Serve one socket to its end."""
 
-    async def _greet(self) -> list[bytes]:
-        if not self._greeting:
-            state = await snapshot(self._views, UserId("user-0"))
-            self._greeting = [(await _welcome("user-0")).content, messages.snapshot(state).content]
-        return self._greeting
+
+class Contents:
+    """What a floor sends, encoded before anything is measured; ``greeting`` is what each socket gets first."""
+
+    def __init__(self, views: JobViews, greeting: list[bytes]) -> None:
+        self.greeting = greeting
+        self._views = views
+        self._contents: dict[Step, bytes] = {}
 
     async def prepare(self, steps: list[Step]) -> None:
         """Encode what will be pushed, all but the stamps."""
@@ -104,20 +91,58 @@ class Bare:
                 frame = messages.job_progress(notice)
             self._contents[step] = frame.content
 
+    def of(self, step: Step) -> bytes:
+        """Return what was prepared."""
+        return self._contents[step]
+
+    def stamped(self, step: Step) -> bytes:
+        """Return it with the stamp of now."""
+        return push_frames.STAMP.sub(b"stamped %019d" % time.monotonic_ns(), self._contents[step])
+
+    def for_all(self) -> bytes:
+        """Return what everybody is told."""
+        return messages.system_degraded([trouble()]).content
+
+
+class Bare:
+    """Nothing but aiohttp: sockets in lists, and ``send_frame`` with bytes that were encoded before."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._sockets: dict[str, list[web.WebSocketResponse]] = defaultdict(list)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Greet as the house does, and read until the client leaves."""
+        socket = web.WebSocketResponse(compress=False, protocols=(messages.PROTOCOL,))
+        await socket.prepare(request)
+        user = request.headers[hdrs.AUTHORIZATION].removeprefix("Bearer ")
+        for content in self._contents.greeting:
+            await socket.send_frame(content, WSMsgType.TEXT)
+        sockets = self._sockets[user]
+        sockets.append(socket)
+        async for _ in socket:
+            pass
+        sockets.remove(socket)
+        return socket
+
+    async def prepare(self, steps: list[Step]) -> None:
+        """Encode what will be pushed, all but the stamps."""
+        await self._contents.prepare(steps)
+
     async def push(self, step: Step) -> None:
         """Send the step's bytes to its user's sockets."""
         for socket in self._sockets[step.user]:
-            await socket.send_frame(self._contents[step], WSMsgType.TEXT)
+            await socket.send_frame(self._contents.of(step), WSMsgType.TEXT)
 
     async def push_stamped(self, step: Step) -> None:
         """Stamp the bytes and send them."""
-        content = push_frames.STAMP.sub(b"stamped %019d" % time.monotonic_ns(), self._contents[step])
+        content = self._contents.stamped(step)
         for socket in self._sockets[step.user]:
             await socket.send_frame(content, WSMsgType.TEXT)
 
     async def push_to_all(self) -> None:
         """Send the same bytes to everybody."""
-        content = messages.system_degraded([trouble()]).content
+        content = self._contents.for_all()
         for sockets in self._sockets.values():
             for socket in sockets:
                 await socket.send_frame(content, WSMsgType.TEXT)
@@ -164,9 +189,11 @@ class House:
         return int(self._registry.get_sample_value("ws_slow_client_closed_total") or 0)
 
 
-async def open_bare(stack: AsyncExitStack) -> Bare:
-    """Open the bare server."""
-    return Bare(JobViews(await _open_files(stack), InProcessBus()))
+async def open_contents(stack: AsyncExitStack) -> Contents:
+    """Open what a floor sends."""
+    views = JobViews(await _open_files(stack), InProcessBus())
+    shown = messages.snapshot(await snapshot(views, UserId("user-0")))
+    return Contents(views, [(await _welcome("user-0")).content, shown.content])
 
 
 async def open_house(stack: AsyncExitStack, redis_url: str | None) -> House:
