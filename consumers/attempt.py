@@ -44,6 +44,8 @@ MAX_RECEIVES: Final = 3
 _PATIENCE_SHARE: Final = 0.5
 """So much of the lease is left, at the least, when the work ends: the last beat is not older than a third."""
 _MAX_DEFERRED_SECONDS: Final = clock.DAY_SECONDS
+_OWNERS_DOING: Final = frozenset({"content_rejected", "file_not_found", "invalid_image"})
+"""Codes of failures that need no trace in the log: nothing of ours has failed."""
 
 
 class GivenUp(Exception):
@@ -288,7 +290,8 @@ class Attempt:
         self._count(job, failure.code)
         if job.attempt > 1:
             await self._discard_results(job)
-        logger.warning("A job failed", exc_info=error, extra=self._log_extra("job_failed") | {"code": failure.code})
+        extra = self._log_extra("job_failed") | {"code": failure.code}
+        logger.warning("A job failed", exc_info=None if failure.code in _OWNERS_DOING else error, extra=extra)
 
     async def _retry(self, job: Job, error: DarkroomError, code: str, retry_after_seconds: float | None) -> None:
         """Put the job back for a later try; after the last one it fails, and its message goes to the dead-letter queue."""

@@ -198,7 +198,6 @@ class Hub:
         if not audience.listeners:
             audience.unsubscribe()
             del self._audiences[user_id]
-            self._quotas.forget(user_id)
 
     @asynccontextmanager
     async def resuming(self, user_id: UserId) -> AsyncIterator[None]:
@@ -219,7 +218,7 @@ class Hub:
             self.note_told(user_id, frame.event_id)
             has_missed = frame.job_id is not None
         if has_missed:  # a snapshot has the day's figures, and without an event they have not changed
-            self._quotas.tell_anew(user_id)
+            self._quotas.tell_soon(user_id)
 
     def watched(self) -> KeysView[UserId]:
         """Return the users who have a client here, as they come and go."""

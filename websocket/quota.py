@@ -42,10 +42,11 @@ def moves_quota(event: JobEvent) -> bool:
 
 
 class QuotaTeller:
-    """Reads the figures of users whose jobs have moved them, and tells what is news.
+    """Reads the figures of users whose jobs have moved them, and tells them.
 
-    Each user's are read once a second at most, and only while the user is among ``watched``. What cannot be read is told with
-    the next change.
+    Each user's are read once a second at most, and only while the user is among ``watched``. They are told although they may
+    be those told last: a client may have learnt others meanwhile, from a snapshot or the answer to a request. What cannot be
+    read is told with the next change.
     """
 
     def __init__(
@@ -61,22 +62,17 @@ class QuotaTeller:
         self._limits = limits
         self._due: set[UserId] = set()
         self._is_due = asyncio.Event()
-        self._told: dict[UserId, Quota] = {}
 
     def note(self, event: JobEvent) -> None:
         """Look at the figures soon, if the event may have moved them; never waits."""
         if moves_quota(event):
-            self._look_soon(event.job.user_id)
+            self.tell_soon(event.job.user_id)
 
-    def tell_anew(self, user_id: UserId) -> None:
-        """Tell the figures whatever was told before: one of the user's clients may have missed that."""
-        self._told.pop(user_id, None)
-        self._look_soon(user_id)
-
-    def forget(self, user_id: UserId) -> None:
-        """Forget a user whose last client has left."""
-        self._told.pop(user_id, None)
-        self._due.discard(user_id)
+    def tell_soon(self, user_id: UserId) -> None:
+        """Tell the user's clients the figures; never waits."""
+        if user_id in self._watched:
+            self._due.add(user_id)
+            self._is_due.set()
 
     async def run(self) -> None:
         """Tell, until canceled."""
@@ -85,16 +81,11 @@ class QuotaTeller:
             # Before it looks: what happens together is read once, and what follows a cancel is in it.
             await asyncio.sleep(self._limits.quota_seconds)
             self._is_due.clear()
-            due, self._due = iter(self._due), set()
+            due, self._due = iter([user_id for user_id in self._due if user_id in self._watched]), set()
             while users := list(islice(due, self._limits.quota_reads_at_once)):
-                await asyncio.gather(*map(self._tell_news, users))
+                await asyncio.gather(*map(self._tell_figures, users))
 
-    def _look_soon(self, user_id: UserId) -> None:
-        if user_id in self._watched:
-            self._due.add(user_id)
-            self._is_due.set()
-
-    async def _tell_news(self, user_id: UserId) -> None:
+    async def _tell_figures(self, user_id: UserId) -> None:
         extra = {"action": "read_quota", "user_id": user_id}
         try:
             async with asyncio.timeout(self._limits.quota_read_seconds):
@@ -104,6 +95,5 @@ class QuotaTeller:
         except Exception:
             logger.exception("The day's figures could not be read", extra=extra)
         else:
-            if quota is not None and quota != self._told.get(user_id) and user_id in self._watched:
-                self._told[user_id] = quota
+            if quota is not None:
                 self._tell(user_id, messages.quota(quota))

@@ -95,6 +95,25 @@ async def test_rejected_content_fails_at_once_and_keeps_its_charge(
     assert await house.messages(house.queue_url) == 0
 
 
+@pytest.mark.parametrize(("marker", "has_trace"), [("[[sim:safety]]", False), ("[[sim:text]]", True)])
+async def test_a_failure_is_traced_unless_its_owner_brought_it_about(
+    house: House,
+    story: Story,
+    user: UserId,
+    photo: bytes,
+    caplog: pytest.LogCaptureFixture,
+    marker: str,
+    has_trace: bool,
+) -> None:
+    """Twenty lines for each refused photo would hide what is ours to mend."""
+    await house.submit(user, photo, marker)
+    async with house.pool():
+        await story.until("job.failed")
+
+    [record] = [record for record in caplog.records if vars(record).get("action") == "job_failed"]
+    assert has_trace == (record.exc_info is not None)
+
+
 def png_header(width: int, height: int) -> bytes:
     """Write the start of a PNG that promises so many pixels, and nothing after it."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
