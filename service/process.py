@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,6 +38,8 @@ def stop_on_signals() -> asyncio.Event:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
+        if sys.stderr.isatty():
+            sys.stderr.write("\nStopping: work in hand is finished or handed back. Ctrl-C again ends at once.\n")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,3 +111,28 @@ def test_the_embedded_mode_lets_calls_take_their_time(
 
     assert lease == settings.lease_seconds
     assert timeout == settings.gemini_timeout_seconds
+
+
+def test_whoever_stops_it_at_a_terminal_is_told_that_it_takes_a_while() -> None:
+    """And how not to wait."""
+    program = (
+        "import asyncio; from service.process import stop_on_signals\n"
+        "async def main():\n"
+        "    stop = stop_on_signals(); print('ready', flush=True); await stop.wait()\n"
+        "asyncio.run(main())"
+    )
+    ours, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=terminal, text=True
+    )
+    os.close(terminal)
+    with os.fdopen(ours, "rb", buffering=0) as screen, process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        said = b""
+        while b"at once." not in said:
+            said += screen.read(1024)
+
+    assert said.strip() == b"Stopping: work in hand is finished or handed back. Ctrl-C again ends at once."
+    assert process.returncode == 0
