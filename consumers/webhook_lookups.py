@@ -57,7 +57,7 @@ class LookupPool:
         settle: Callable[[], None]
         try:
             settle = partial(_set_result, found, self._lookup(host, port, type=SOCK_STREAM, family=family))
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits is told; unsettled, it would keep its place for ever
             settle = partial(_set_error, found, error)
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             found.get_loop().call_soon_threadsafe(settle)

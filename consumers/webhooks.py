@@ -124,10 +124,11 @@ class WebhookWorker:
             return
         try:
             outcome = await self._serve(order, is_broken=received.is_last)
-            await self._queue.delete(received)
         except CloudUnavailable:
             outcome = Outcome.PUT_OFF
             await self._put_off(received, order)
+        else:
+            await self._delete(received)
         self._ended.labels(outcome).inc()
 
     async def _serve(self, order: Order, *, is_broken: bool) -> Outcome:
@@ -188,9 +189,17 @@ class WebhookWorker:
         logger.warning("A delivery has to wait for our cloud", extra={"action": "webhook_put_off", **about(order)})
         try:
             await self._queue.send([order], delay_seconds=_OUTLIVED_SECONDS * jitter(0.2))
-            await self._queue.delete(received)
         except CloudUnavailable:
             logger.warning("A delivery could not be put off", extra={"action": "webhook_left", **about(order)})
+        else:
+            await self._delete(received)
+
+    async def _delete(self, received: ReceivedOrder) -> None:
+        """Remove the message; one that stays comes back and is recognised as done, so nothing is sent in its place."""
+        try:
+            await self._queue.delete(received)
+        except CloudUnavailable:
+            logger.warning("An order could not be removed", extra={"action": "webhook_not_removed"})
 
     def _note_death(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():

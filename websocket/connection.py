@@ -81,6 +81,11 @@ class Connection:
         """The code it was closed with, by us or by the client."""
         return self._left_with if self._end is None else self._end.code
 
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether nothing can reach the client any more."""
+        return self._transport.is_closing()
+
     async def run(self, session: Callable[[], Awaitable[None]]) -> None:
         """Run the session until it returns, raises Disconnect or ``close`` is called; then say why and close."""
         try:
@@ -122,7 +127,7 @@ class Connection:
     def _write_at_once(self, frame: Frame) -> bool:
         """Write a frame if the client is live and owed nothing, and keeps up."""
         transport = self._transport
-        if not self._is_live or self._writer is not None or self._outbox.is_finished or transport.is_closing():
+        if not self._is_live or self._writer is not None or self._outbox.is_finished or self.is_gone:
             return False
         if transport.get_write_buffer_size() > self._limits.unread_bytes:
             return False

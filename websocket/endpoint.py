@@ -62,7 +62,7 @@ class SocketEndpoint:
         connection = Connection(socket, transport, limits=self._hub.limits, metrics=self._hub.metrics)
         since = request.query.get("since") if request.query_string else None
         try:
-            with self._hub.holding(connection):
+            with self._hub.holding(connection, has_token=token is not None):
                 await connection.run(partial(self._serve, connection, token, since))
         finally:
             _log("Socket closed", connection, action="socket_close", close_code=connection.close_code)

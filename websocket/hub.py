@@ -8,7 +8,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator, KeysView
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
@@ -22,6 +21,7 @@ from jobs.ids import EventId, UserId
 from jobs.queue_place import QueuePlace
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
+from websocket.healing import Healer
 from websocket.limits import SocketLimits
 from websocket.messages import Frame
 from websocket.metrics import SocketMetrics, Transport
@@ -63,6 +63,7 @@ class _Audience:
     whole_until: Cursor
     listeners: tuple[Listener, ...] = ()
     resuming: asyncio.Lock = field(default_factory=asyncio.Lock)
+    next_resume_at: float = 0.0
     newest_id: EventId | None = None
     healed: frozenset[EventId] = frozenset()
 
@@ -94,9 +95,7 @@ class Hub:
         self._listeners: dict[Listener, UserId | None] = {}
         self._audiences: dict[UserId, _Audience] = {}
         self._quotas = QuotaTeller(read_quota, self.watched(), self._tell_quota, limits)
-        self._gaps: dict[UserId, int] = {}
-        self._gap_noted = asyncio.Event()
-        bus.on_gap(self._note_gap)
+        self._healer = Healer(bus, self.watched(), self._heal, limits)
         self._conditions = conditions or Conditions()
         self._conditions_changed = asyncio.Event()
         self._unsubscribe_conditions = self._conditions.subscribe(self._conditions_changed.set)
@@ -104,13 +103,13 @@ class Hub:
         self._all_left = asyncio.Event()
         self._all_left.set()
         self._is_closing = False
-        self._joined = 0
+        self._strangers: set[Listener] = set()
 
     async def start(self) -> None:
         """Begin to deliver."""
         works = (
             self._dispatch_all,
-            self._heal_all,
+            self._healer.run,
             self._ping_all,
             self._tell_conditions,
             self._check_all,
@@ -156,16 +155,23 @@ class Hub:
                 await self._all_left.wait()
 
     @contextmanager
-    def holding(self, listener: Listener, transport: Transport = Transport.SOCKET) -> Iterator[None]:
-        """Know the client, signed in or not, until it has ended; closes it at once when there is no room."""
+    def holding(
+        self, listener: Listener, transport: Transport = Transport.SOCKET, *, has_token: bool = True
+    ) -> Iterator[None]:
+        """Know the client until it has ended; closes it at once when there is no room.
+
+        There is less room for those that have brought no token, lest they keep out the others.
+        """
         self._listeners[listener] = None
+        if not has_token:
+            self._strangers.add(listener)
         self._all_left.clear()
         self.metrics.count_opened(transport)
         if self._is_closing:
             listener.close(CloseCode.RESTART)
         elif (
             len(self._listeners) > self.limits.connections_per_task
-            or len(self._listeners) - self._joined > self.limits.unsigned_connections_per_task
+            or len(self._strangers) > self.limits.strangers_per_task
         ):
             listener.close(CloseCode.OVERLOADED)
         try:
@@ -186,13 +192,13 @@ class Hub:
             raise Disconnect(CloseCode.TOO_MANY, "You have too many connections")
         audience.listeners = (*audience.listeners, listener)
         self._listeners[listener] = user_id
-        self._joined += 1
+        self._strangers.discard(listener)
 
     def _leave(self, listener: Listener) -> None:
+        self._strangers.discard(listener)
         user_id = self._listeners.pop(listener)
         if user_id is None:
             return
-        self._joined -= 1
         audience = self._audiences[user_id]
         audience.listeners = tuple(other for other in audience.listeners if other is not listener)
         if not audience.listeners:
@@ -202,18 +208,20 @@ class Hub:
     @asynccontextmanager
     async def resuming(self, user_id: UserId) -> AsyncIterator[None]:
         """Let one of the user's clients resume, and the next one only a moment later: the others' events must not wait for it."""
-        async with self._audiences[user_id].resuming:
+        audience, clock = self._audiences[user_id], asyncio.get_running_loop().time
+        async with audience.resuming:
+            await asyncio.sleep(audience.next_resume_at - clock())
             yield
-            await asyncio.sleep(self.limits.resume_pause_seconds)
+            audience.next_resume_at = clock() + self.limits.resume_pause_seconds
 
     async def listening(self, user_id: UserId) -> None:
         """Return when nothing that is committed from now on can be missed by the user's clients, who have joined."""
         await self._bus.listening(user_id)
 
-    async def recovered(self, user_id: UserId, since: str | None) -> AsyncIterator[Frame]:
+    async def recovered(self, user_id: UserId, since: str | None, is_gone: Callable[[], bool]) -> AsyncIterator[Frame]:
         """Give what brings one of the user's clients to the present, and note how far it is. Raises as ``Recovery`` does."""
         has_missed = False
-        async for frame in self.recovery.frames(user_id, since):
+        async for frame in self.recovery.frames(user_id, since, is_gone):
             yield frame
             self.note_told(user_id, frame.event_id)
             has_missed = frame.job_id is not None
@@ -246,11 +254,8 @@ class Hub:
         if audience is None or event_id is None or is_moment(event_id) or event_id <= (audience.newest_id or ""):
             return
         audience.newest_id = event_id
-        if self._is_whole(user_id):
+        if self._healer.is_whole(user_id):
             audience.whole_until = Cursor(event_id=event_id)
-
-    def _is_whole(self, user_id: UserId) -> bool:
-        return self._bus.is_whole and user_id not in self._gaps
 
     def _deliver(self, notice: Notice) -> None:
         try:
@@ -288,7 +293,7 @@ class Hub:
                     listener.put_newest(notice.job.job_id, frame)
             case JobEvent():
                 view = await self.recovery.view(notice.job)
-                is_next = self._is_whole(notice.job.user_id)
+                is_next = self._healer.is_whole(notice.job.user_id)
                 self._tell(notice, messages.job_event(notice, view, is_next=is_next))
 
     def _tell(self, event: JobEvent, frame: Frame) -> None:
@@ -301,40 +306,20 @@ class Hub:
         for listener in self._audience(user_id):
             listener.put_newest(frame.type, frame)
 
-    def _note_gap(self, user_id: UserId) -> None:
-        if user_id in self._audiences:
-            self._gaps[user_id] = self._gaps.get(user_id, 0) + 1
-            self._gap_noted.set()
-
-    async def _heal_all(self) -> None:
-        """Read from the log what the bus has missed; while it is down, for everybody, over and over, known gaps first."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.limits.healing_seconds):
-                    await self._gap_noted.wait()
-            self._gap_noted.clear()
-            due = iter(tuple(self._gaps if self._bus.is_whole else {**self._gaps, **self._audiences}))
-            while users := list(islice(due, self.limits.healing_reads_at_once)):
-                await asyncio.gather(*map(self._heal, users))
-                await asyncio.sleep(len(users) / self.limits.healing_reads_per_second)
-
     async def _heal(self, user_id: UserId) -> None:
-        """Tell a user's clients what may have been missed. It stays due until that has worked."""
-        gaps, audience = self._gaps.get(user_id), self._audiences.get(user_id)
-        try:
-            if audience is not None:
-                await self._tell_missed(user_id, audience)
-        except (CloudUnavailable, TimeoutError):
-            logger.warning("The log cannot be read", extra={"action": "heal_later", "user_id": user_id})
-            self._gaps.setdefault(user_id, 1)
+        """Tell a user's clients what may have been missed. Raises CloudUnavailable and TimeoutError."""
+        audience = self._audiences.get(user_id)
+        if audience is None:
             return
+        try:
+            await self._tell_missed(user_id, audience)
+        except (CloudUnavailable, TimeoutError):
+            raise
         except CursorUnknown:
             self._close_audience(user_id)  # they come back and are given a snapshot
         except Exception:
             logger.exception("A gap could not be healed", extra={"action": "heal", "user_id": user_id})
             self._close_audience(user_id)
-        if gaps is not None and self._gaps.get(user_id) == gaps:
-            del self._gaps[user_id]
 
     async def _tell_missed(self, user_id: UserId, audience: _Audience) -> None:
         async with asyncio.timeout(self.limits.healing_read_seconds):

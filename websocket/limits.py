@@ -16,7 +16,7 @@ class SocketLimits:
     inbound_frames_per_second: int = 20
     connections_per_user: int = 20
     connections_per_task: int = 10_000
-    unsigned_connections_per_task: int = 1000
+    strangers_per_task: int = 1000
     undelivered_notices: int = 10_000
     snapshot_jobs: int = 50
     recovered_events: int = 1000
@@ -31,6 +31,7 @@ class SocketLimits:
     authenticate_seconds: float = 10
     cancel_seconds: float = 15
     snapshot_seconds: float = 15
+    recovery_seconds: float = 30
     turn_seconds: float = 0.005
     write_seconds: float = 10
     write_check_seconds: float = 1
@@ -40,7 +41,7 @@ class SocketLimits:
     expired_token_seconds: float = 30
     healing_seconds: float = 3
     healing_read_seconds: float = 3
-    resume_pause_seconds: float = 1
+    resume_pause_seconds: float = 0.2
     quota_seconds: float = 1
     quota_read_seconds: float = 3
     reconnect_spread_seconds: float = 3

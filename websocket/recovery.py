@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TypeVar
 
 from jobs.errors import CursorUnknown
 from jobs.event_log import Cursor, EventLog
@@ -14,6 +15,7 @@ from websocket import messages
 from websocket.limits import SocketLimits
 from websocket.messages import Frame, Snapshot
 
+T = TypeVar("T")
 View = Callable[[Job], Awaitable[dict[str, JSON]]]
 ReadSnapshot = Callable[[UserId], Awaitable[Snapshot]]
 
@@ -22,7 +24,7 @@ class Recovery:
     """Reads the log for those who have left off somewhere, and a snapshot for all others.
 
     Whoever recovers must listen first, so that nothing falls between. A recovery is complete, or says by a ``resync`` that
-    it is not. All errors: CloudUnavailable and TimeoutError.
+    it is not. All errors: CloudUnavailable and TimeoutError, and ConnectionError for a client that is gone.
     """
 
     def __init__(self, log: EventLog, view: View, read_snapshot: ReadSnapshot, limits: SocketLimits) -> None:
@@ -33,24 +35,31 @@ class Recovery:
         # After a deploy thousands come at once: reading for all together, each would be done as late as the last.
         self._room = asyncio.Semaphore(limits.recoveries_at_once)
 
-    async def frames(self, user_id: UserId, since: str | None) -> AsyncIterator[Frame]:
+    async def frames(
+        self, user_id: UserId, since: str | None, is_gone: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[Frame]:
         """Tell what a client with this cursor is owed: every event since then, or what is wrong with it and a snapshot.
 
-        Only so many read at once, in the order they came.
+        Only so many are read for at once, in the order they came; nobody waits for longer than ``recovery_seconds``, and
+        nothing is read for one that ``is_gone`` by then.
         """
         if since is not None:
             try:
-                async with self._room:
-                    events = await self.missed(user_id, Cursor.read(since))
+                cursor = Cursor.read(since)
+                events = await self._in_turn(lambda: self.missed(user_id, cursor), is_gone)
             except CursorUnknown as error:
                 yield messages.resync(error.message)
             else:
                 async for frame in self.told(events):
                     yield frame
                 return
-        async with self._room:
-            snapshot = await self.snapshot(user_id)
-        yield messages.snapshot(snapshot)
+        yield messages.snapshot(await self._in_turn(lambda: self.snapshot(user_id), is_gone))
+
+    async def _in_turn(self, read: Callable[[], Awaitable[T]], is_gone: Callable[[], bool]) -> T:
+        async with asyncio.timeout(self._limits.recovery_seconds), self._room:
+            if is_gone():
+                raise ConnectionResetError("The client did not wait for its turn")
+            return await read()
 
     async def snapshot(self, user_id: UserId) -> Snapshot:
         """Read how the user's jobs are."""

@@ -15,7 +15,6 @@ from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.connection import Connection
 from websocket.hub import Hub
-from websocket.messages import Frame
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +63,7 @@ async def serve(connection: Connection, signed_in: SignedIn, desk: Desk) -> None
         messages.welcome(connection.connection_id, caller, ping_seconds=hub.limits.ping_message_seconds)
     )
     await hub.listening(caller.user_id)
-    await _recover(connection.write, caller.user_id, signed_in.since, hub)
+    await _recover(connection, caller.user_id, signed_in.since, hub)
     degraded = hub.degraded()
     if degraded is not None:
         await connection.write(degraded)
@@ -96,11 +95,11 @@ async def _hello(connection: Connection, seconds: float) -> messages.Hello | Non
     return message
 
 
-async def _recover(tell: Callable[[Frame], Awaitable[None]], user_id: UserId, since: str | None, hub: Hub) -> None:
+async def _recover(connection: Connection, user_id: UserId, since: str | None, hub: Hub) -> None:
     """Tell what brings the client to the present."""
     try:
-        async for frame in hub.recovered(user_id, since):
-            await tell(frame)
+        async for frame in hub.recovered(user_id, since, lambda: connection.is_gone):
+            await connection.write(frame)
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Your jobs cannot be read just now") from error
 
@@ -145,7 +144,7 @@ class _Conversation:
         async with self._desk.hub.resuming(self._user_id):
             # An event of now, told among those of then, would be where the client leaves off if it broke here.
             await self._connection.pause()
-            await _recover(self._connection.write, self._user_id, resume.since, self._desk.hub)
+            await _recover(self._connection, self._user_id, resume.since, self._desk.hub)
             self._connection.go_live()
 
     async def _renew(self, auth: messages.Auth) -> None:

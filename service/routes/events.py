@@ -84,7 +84,7 @@ def _check_open(stream: Stream) -> None:
 async def _beginning(request: web.Request, after: str | None) -> AsyncIterator[Frame]:
     hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
     yield messages.welcome(None, caller, ping_seconds=hub.limits.ping_message_seconds)
-    async for frame in hub.recovered(caller.user_id, after):
+    async for frame in hub.recovered(caller.user_id, after, lambda: request.transport is None):
         yield frame
     degraded = hub.degraded()
     if degraded is not None:

@@ -26,6 +26,7 @@ from jobs.event_log import Cursor, EventLog
 from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Notice, Stage
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Charge, Job, Status
+from websocket.connection import Connection
 from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
 from websocket.limits import SocketLimits
@@ -255,6 +256,12 @@ class Push:
     def count(self, name: str, **labels: str) -> float:
         """Return a metric's value."""
         return self.registry.get_sample_value(name, labels) or 0.0
+
+    async def noticed_gone(self, count: int) -> None:
+        """Wait until the server knows of so many sockets it holds that nothing reaches them."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while count > sum(isinstance(one, Connection) and one.is_gone for one in self.hub._listeners):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def all_gone(self) -> None:
         """Wait until the server holds no socket."""

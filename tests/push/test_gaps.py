@@ -81,6 +81,25 @@ async def test_known_gaps_are_healed_first_while_the_bus_is_down(theatre: Theatr
     assert ["bob", "alice-3", "alice", "alice-2"] == log.readers
 
 
+async def test_a_gap_in_the_midst_of_a_round_does_not_wait_for_its_end(
+    theatre: Theatre, bus: GappyBus, log: Log
+) -> None:
+    """Neither does one of somebody who has had a turn in it; and once the bus is whole, nobody else has one."""
+    push = await theatre.start(bus=bus, log=log, healing_seconds=30, healing_reads_at_once=1)
+    clients = [await push.connect_live(name) for name in ("alice", "alice-2", "alice-3", "bob")]
+    assert len(clients) == 4
+    log.go.clear()
+    bus.is_whole = False
+    bus.note_gap("alice")
+    await log.reached.wait()
+    bus.note_gap("bob")
+    bus.mend("alice")
+    log.go.set()
+    await log.read_again(3)
+
+    assert ["alice", "alice", "bob"] == log.readers
+
+
 async def test_what_was_told_before_the_gap_is_told_again_only_within_the_overlap(
     push: Push, bus: GappyBus, log: Log
 ) -> None:
@@ -198,7 +217,7 @@ async def test_a_healing_that_fails_is_repeated_until_it_works(theatre: Theatre,
 
     await client.assert_silent()
 
-    assert push.hub._gaps == {}
+    assert push.hub._healer._gaps == {}
 
 
 async def test_a_healing_that_failed_while_the_bus_was_down_stays_due(
@@ -246,7 +265,7 @@ async def test_a_user_who_leaves_meanwhile_is_forgotten(push: Push, bus: GappyBu
     bus.mend("bob")
 
     assert await bob.read_versions(1) == [2]
-    assert push.hub._gaps == {}
+    assert push.hub._healer._gaps == {}
     assert not push.hub.failed.done()
 
 

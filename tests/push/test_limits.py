@@ -149,6 +149,21 @@ async def test_a_process_has_only_so_many_sockets(theatre: Theatre) -> None:
     await first.read_types("welcome", "snapshot")
 
 
+async def test_strangers_do_not_keep_out_who_brings_a_token(theatre: Theatre) -> None:
+    """There is less room for sockets that wait for a hello, and who has said it makes room for another."""
+    push = await theatre.start(strangers_per_task=1)
+    stranger, second = await push.connect(None), await push.connect(None)
+
+    assert await second.read_error() == ("unavailable", 4503)
+
+    await push.connect_live()
+    await stranger.send({"type": "hello", "token": "alice"})
+    await stranger.read_types("welcome", "snapshot")
+    third = await push.connect(None)
+    await third.send({"type": "hello", "token": "alice"})
+    await third.read_types("welcome", "snapshot")
+
+
 @pytest.mark.parametrize(
     ("lives_seconds", "asked_seconds"), [(3600, 3540), (120, 60), (90, 45), (30, 15), (0, 0), (-10, -5)]
 )

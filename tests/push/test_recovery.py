@@ -215,6 +215,45 @@ async def test_after_a_deploy_only_so_many_are_read_for_at_once(theatre: Theatre
     assert log.most_at_once == 2
 
 
+async def test_nothing_is_read_for_who_did_not_wait(theatre: Theatre) -> None:
+    """Clients give up and come back: read for nobody, their earlier selves would hold up the later."""
+    log = Log(happened(5))
+    log.go.clear()
+    push = await theatre.start(log=log, recoveries_at_once=1)
+    cursor = happened(MINUTE).event_id
+    first, *left, last = [await push.connect_since(cursor) for _ in range(5)]
+    for client in left:
+        response = client.socket._response
+        assert response.connection is not None
+        assert response.connection.transport is not None
+        response.connection.transport.abort()
+    await push.noticed_gone(len(left))
+    log.go.set()
+    versions = [await client.read_versions(1) for client in (first, last)]
+
+    assert versions == [[2], [2]]
+    assert 2 == log.reads
+
+
+async def test_who_waits_too_long_for_a_turn_is_sent_away(theatre: Theatre) -> None:
+    """To come back a little later, where there may be room."""
+    log = Log()
+    log.go.clear()
+    push = await theatre.start(log=log, recoveries_at_once=1, recovery_seconds=0.2)
+    clients = [await push.connect_since(happened().event_id) for _ in range(3)]
+
+    assert [("unavailable", 4503)] * 3 == [await client.read_error() for client in clients]
+
+
+async def test_the_first_resume_does_not_wait_and_is_answered_at_once(theatre: Theatre) -> None:
+    """The pause between resumes is the next one's alone."""
+    push = await theatre.start(resume_pause_seconds=60)
+    client = await push.connect_live()
+    await client.send({"type": "resume", "since": happened(MINUTE).event_id})
+
+    await client.assert_silent()
+
+
 async def test_a_live_client_resumes_at_any_time(theatre: Theatre) -> None:
     """Once more from its cursor, or with a resync, and then on as before."""
     log = Log(happened(MINUTE, version=2), happened(MINUTE / 2, version=3))
