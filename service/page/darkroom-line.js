@@ -127,13 +127,22 @@ export class Line {
     }
     this.#kind = KINDS.findIndex(({ name }) => name === link.kind);
     this.#failures = this.#unheard = this.#refusals = 0;
-    this.options.storage?.setItem(STORAGE_KEY, link.kind);
+    this.#remember(link.kind);
     if (this.#kind === 0) this.#upgradeMs = this.options.timing.upgradeMs;
     else this.#upgradeLater();
     // What was wrong with the service is said to every new socket: nothing said is all well.
     if (this.#kind === 0 && !link.saidDegraded) this.options.onFrame({ type: 'system.degraded', data: { parts: [] } });
     this.#tell();
   };
+
+  /** @param {string} kind */
+  #remember(kind) {
+    try {
+      this.options.storage?.setItem(STORAGE_KEY, kind);
+    } catch {
+      // Full or forbidden: the next page tries a socket first.
+    }
+  }
 
   /** @param {Link} link @param {Frame} frame */
   #onFrame = (link, frame) => {
