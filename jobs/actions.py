@@ -119,7 +119,10 @@ class Actions:
         return {"Update": update}
 
     def count_in(self, job: Job, *, unfinished: int, in_flight: int) -> Action:
-        """Count a new job among its owner's unfinished ones, and among those in flight unless it waits."""
+        """Count a new job among its owner's unfinished ones, and among those in flight unless it waits.
+
+        It may fly only while none of its owner's jobs waits: those are unfinished, and not in flight.
+        """
         update: dict[str, Any] = {
             "TableName": self._tables.users,
             "Key": {"userId": job.user_id},
@@ -130,7 +133,10 @@ class Actions:
         }
         if not job.waiting:
             update["UpdateExpression"] += ", jobsInFlight :one"
-            update["ConditionExpression"] += " AND (attribute_not_exists(jobsInFlight) OR jobsInFlight < :flying)"
+            update["ConditionExpression"] += (
+                " AND (attribute_not_exists(unfinishedJobs) OR unfinishedJobs <= jobsInFlight)"
+                " AND (attribute_not_exists(jobsInFlight) OR jobsInFlight < :flying)"
+            )
             update["ExpressionAttributeValues"][":flying"] = in_flight
         return {"Update": update}
 

@@ -225,7 +225,7 @@ class LostClaim(DarkroomError):
 
 
 class UserIsFull(LostClaim):
-    """The user has as many jobs in flight as one user may."""
+    """The user has as many jobs in flight as one user may, or others that wait for their turn."""
 
     code = "user_is_full"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jobs import aws, clock, items
 from jobs.actions import EVENT_LIFE_DAYS
 from jobs.errors import CursorUnknown
-from jobs.events import EventType, JobEvent
+from jobs.events import JobEvent, read_type
 from jobs.ids import EventId, UserId
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ OVERLAP_SECONDS: Final = 10
 """The longest silent commit and the clocks' difference: so far behind a reader's newest event another may still appear."""
 _PAGE: Final = 100
 _AHEAD_SECONDS: Final = 60
-_TYPES: Final = frozenset(EventType)
 _CURSOR: Final = re.compile(r"([0-9a-f]{28})(?:\.([0-9a-f]{16}))?")
 
 
@@ -115,18 +114,10 @@ def _overlap_start(event_id: EventId) -> EventId:
     return EventId(f"{start:012x}")
 
 
-def _type(name: str) -> EventType:
-    """Read a type; the name of one that only newer tasks know stays as it is, for clients ignore what they do not know.
-
-    Left out, its recovery would not be complete; and what is neither made nor compared here is told by its value alone.
-    """
-    return EventType(name) if name in _TYPES else cast(EventType, name)
-
-
 def _event(item: Mapping[str, Any]) -> JobEvent:
     return JobEvent(
         event_id=EventId(item["eventId"]),
-        type=_type(item["type"]),
+        type=read_type(item["type"]),
         at=clock.milliseconds(item["time"]),
         job=items.from_item(cast(Mapping[str, Any], item["job"])),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, cast
 
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import Job
@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
-    """The visible changes of a job."""
+    """The visible changes of a job. ``PENDING``: it was stored to wait for its owner's other jobs."""
 
+    PENDING = "job.pending"
     QUEUED = "job.queued"
     PROCESSING = "job.processing"
     RETRYING = "job.retrying"
@@ -25,6 +26,17 @@ class EventType(StrEnum):
     FAILED = "job.failed"
     CANCELED = "job.canceled"
     DELETED = "job.deleted"
+
+
+_TYPES: Final = frozenset(EventType)
+
+
+def read_type(name: str) -> EventType:
+    """Read a type; the name of one that only newer tasks know stays as it is, for clients ignore what they do not know.
+
+    Left out, a recovery would not be complete; and what is neither made nor compared here is told by its value alone.
+    """
+    return EventType(name) if name in _TYPES else cast(EventType, name)
 
 
 class Stage(StrEnum):

@@ -90,28 +90,37 @@ class JobReader:
             start = items.to_item(found[-1])
         return JobPage(jobs=tuple(found), cursor=_write_cursor(start) if start else None)
 
-    async def waiting(self, user_id: UserId, limit: int) -> tuple[list[Job], bool]:
-        """Read the user's stored but unsent jobs, oldest first, and whether there may be any at all."""
+    async def waiting(self, user_id: UserId, most_in_flight: int, newest: Job | None = None) -> tuple[list[Job], bool]:
+        """Read those of the user's waiting jobs that may fly now, oldest first, and whether any may wait at all.
+
+        ``newest`` was stored just now: the index may not have it yet.
+        """
+        unfinished, in_flight = await self._counts(user_id)
+        some_wait = unfinished > in_flight
+        if in_flight >= most_in_flight:
+            return [], some_wait
         query = {
             "TableName": self._tables.jobs,
             "IndexName": "WaitingIndex",
             "KeyConditionExpression": "waitingUser = :user",
             "ExpressionAttributeValues": {":user": user_id},
-            "Limit": limit,
+            "Limit": most_in_flight,
         }
         response = await aws.retrying(lambda: self._client.query(**cast(Any, query)))
+        ids = [JobId(str(item["jobId"])) for item in response["Items"]]
+        if newest is not None and newest.job_id not in ids and len(ids) < most_in_flight:
+            ids.append(newest.job_id)
         # The index lags behind: what is decided is decided on the job itself.
-        jobs = [await self._get_or_none(JobId(str(item["jobId"]))) for item in response["Items"]]
-        still_waiting = [job for job in jobs if job is not None and job.waiting]
-        return still_waiting, bool(response["Items"]) or await self._has_waiting(user_id)
+        jobs = [await self._get_or_none(job_id) for job_id in ids]
+        return [job for job in jobs if job is not None and job.waiting], some_wait or bool(ids)
 
-    async def _has_waiting(self, user_id: UserId) -> bool:
-        """Ask the user's row, which does not lag: jobs that are unfinished and not in flight wait."""
+    async def _counts(self, user_id: UserId) -> tuple[int, int]:
+        """Read from the user's row, which does not lag, how many jobs are unfinished, and how many of those are in flight."""
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.users, Key={"userId": user_id}, ConsistentRead=True)
         )
         row: Mapping[str, Any] = response.get("Item", {})
-        return int(row.get("unfinishedJobs", 0)) > int(row.get("jobsInFlight", 0))
+        return int(row.get("unfinishedJobs", 0)), int(row.get("jobsInFlight", 0))
 
     async def _get_or_none(self, job_id: JobId) -> Job | None:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -47,6 +47,7 @@ _END_EVENTS = {
     Status.CANCELED: EventType.CANCELED,
 }
 _OFFER_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
 
 
 class _Conflict(Exception):
@@ -95,6 +96,14 @@ class JobTable(JobReader):
         self._actions = Actions(tables)
         self._bus = bus
         self._event_ids = EventIds()
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Await what was begun and whose callers are gone, for some seconds at most."""
+        if self._writes:
+            _, late = await asyncio.wait(self._writes, timeout=_CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
 
     def on_untold(self, note: Callable[[JobEvent], None]) -> None:
         """Call ``note``, which must not raise, with each event that could not be offered to the webhooks."""
@@ -103,8 +112,8 @@ class JobTable(JobReader):
     async def create(self, job: Job, limits: Limits, key: IdempotencyKey | None = None) -> Job:
         """Store a new job, take one unit of its owner's day, and claim its key, if it has one.
 
-        Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may; or the job that an
-        earlier request with the same key made. Raises QuotaExceeded, TooManyJobs, KeyReused.
+        Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may, or others that wait,
+        which is told; or the job that an earlier request with the same key made. Raises QuotaExceeded, TooManyJobs, KeyReused.
         """
         if limits.daily < 1:
             raise QuotaExceeded(limits.daily)
@@ -124,16 +133,26 @@ class JobTable(JobReader):
         if key is not None:
             actions.append(self._actions.claim_key(job, key.record_id(job.user_id), key.body_hash, instead_of))
         try:
-            await aws.retrying(lambda: self._transact(actions))
+            await aws.retrying(lambda: self._store(job, actions))
         except ClientError as error:
             return await self._refused(job, limits, key, error)
         return job
 
+    async def _store(self, job: Job, actions: list[Action]) -> None:
+        """Write a new job once. Only one that waits has an event: any other is told as queued a moment later."""
+        if job.waiting:
+            await self._write_told(actions, EventType.PENDING, job)
+        else:
+            await self._transact(actions)
+
     async def _refused(self, job: Job, limits: Limits, key: IdempotencyKey | None, error: ClientError) -> Job:
-        """Say why a job was not stored. The reasons stand in the order of the actions."""
+        """Say why a job was not stored, or find that it was. The reasons stand in the order of the actions."""
         stored, quota, user, claimed = [*failed_conditions(error), None, None, None, None][:4]
         if stored is not None:
-            return job  # an earlier attempt of ours, whose answer was lost, has landed
+            # An earlier attempt of ours, whose answer was lost, has landed, at an unknown time.
+            if job.waiting:
+                await self._tell_once_more(EventType.PENDING, job)
+            return job
         if claimed is not None and key is not None:
             earlier = await self.get(JobId(str(claimed["target"])))
             if earlier.failure is not None and earlier.failure.code == QueueRefused.code:
@@ -185,12 +204,11 @@ class JobTable(JobReader):
         deleted = replace(job, version=job.version + 1, updated_at=now)
         bury = self._actions.bury(job, now)
         try:
-            event = await aws.retrying(lambda: self._write_told([bury], EventType.DELETED, deleted))
+            await aws.retrying(lambda: self._write_told([bury], EventType.DELETED, deleted))
         except ClientError as error:
             if "ConditionalCheckFailed" in cancellation_codes(error):
                 raise LostClaim from error
             raise
-        await self._tell(event)
 
     async def apply(self, job: Job, move: Move, *, patience_seconds: float = 0) -> Job:
         """Make the move and return the job after it, deciding anew when the job changed meanwhile.
@@ -202,15 +220,14 @@ class JobTable(JobReader):
         for _ in range(_CONFLICT_TRIES):
             transition = move(job)
             try:
-                event = await self._commit_retrying(transition, write_id, patience_seconds)
+                await self._commit_retrying(transition, write_id, patience_seconds)
             except _Conflict as conflict:
                 if conflict.write_id != write_id:
                     job = conflict.job
                     continue
                 # An attempt whose answer was lost has landed, at an unknown time: its event may lie behind a reader.
-                event = await self._log_again(transition.event, transition.after) if transition.event else None
-            if event is not None:
-                await self._tell(event)
+                if transition.event is not None:
+                    await self._tell_once_more(transition.event, transition.after)
             return transition.after
         raise CloudUnavailable
 
@@ -225,10 +242,10 @@ class JobTable(JobReader):
         except TimeoutError as error:
             raise CloudUnavailable from error
 
-    async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> JobEvent | None:
-        return await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
+    async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> None:
+        await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
 
-    async def _commit(self, transition: Transition, write_id: str) -> JobEvent | None:
+    async def _commit(self, transition: Transition, write_id: str) -> None:
         """Write a transition once."""
         actions = [self._actions.update(transition, write_id)]
         if transition.taken_delta or transition.charged_delta:
@@ -238,18 +255,39 @@ class JobTable(JobReader):
         try:
             if transition.event is None:
                 await self._transact(actions)
-                return None
-            return await self._write_told(actions, transition.event, transition.after)
+            else:
+                await self._write_told(actions, transition.event, transition.after)
         except ClientError as error:
             raise _conflict_of(error) or error from error
 
-    async def _write_told(self, actions: list[Action], event_type: EventType, job: Job) -> JobEvent:
-        """Write once, together with the event that tells of it. Its id is made here, right before the attempt."""
-        event = self._new_event(event_type, job)
-        started = time.monotonic()
-        await self._transact([*actions, self._actions.log(event)])
-        late = time.monotonic() - started > LATE_COMMIT_SECONDS
-        return await self._log_again(event_type, job) if late else event
+    async def _write_told(self, actions: list[Action], event_type: EventType, job: Job) -> None:
+        """Write once, together with the event that tells of it, and tell it."""
+
+        async def write_and_tell() -> None:
+            # Right before the attempt: readers go by the ids.
+            event = self._new_event(event_type, job)
+            started = time.monotonic()
+            await self._transact([*actions, self._actions.log(event)])
+            if time.monotonic() - started > LATE_COMMIT_SECONDS:
+                event = await self._log_again(event_type, job)
+            await self._tell(event)
+
+        await self._to_the_end(write_and_tell())
+
+    async def _tell_once_more(self, event_type: EventType, job: Job) -> None:
+        """Tell of a change whose writer could not know that it had landed."""
+
+        async def log_and_tell() -> None:
+            await self._tell(await self._log_again(event_type, job))
+
+        await self._to_the_end(log_and_tell())
+
+    async def _to_the_end(self, write: Coroutine[Any, Any, None]) -> None:
+        """Await a write that goes on although its caller is canceled: committed and not told, it would be known to nobody."""
+        task = asyncio.create_task(write, name="write of a job")
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
 
     async def _log_again(self, event_type: EventType, job: Job) -> JobEvent:
         """Tell of it once more, under a fresh id: a reader may have passed the first one before it was there."""

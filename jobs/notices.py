@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from jobs import items
-from jobs.events import EventType, JobEvent, JobProgress, Notice, Stage
+from jobs.events import JobEvent, JobProgress, Notice, Stage, read_type
 from jobs.ids import EventId, UserId
 from jobs.model import Job
 
@@ -62,7 +62,7 @@ def _message(heard: Heard) -> dict[str, Any]:
 
 
 def _event(message: Mapping[str, Any], job: Job) -> JobEvent:
-    return JobEvent(event_id=EventId(message["id"]), type=EventType(message["type"]), at=message["at"], job=job)
+    return JobEvent(event_id=EventId(message["id"]), type=read_type(message["type"]), at=message["at"], job=job)
 
 
 def _progress(message: Mapping[str, Any], job: Job) -> JobProgress:

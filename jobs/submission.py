@@ -1,4 +1,4 @@
-"""How a request becomes a job: stored with its unit taken, sent, then charged; or stored to wait for its owner's turn."""
+"""How a request becomes a job: stored with its unit taken, sent, then charged; or stored to wait for its turn."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Submission:
         self._limits = limits
 
     async def submit(self, request: Request, key: IdempotencyKey | None = None) -> Submitted:
-        """Store, send and charge a job; a ``waiting`` one is stored only.
+        """Store, send and charge a job; or store it to wait, and send what may fly of its owner's jobs, the oldest first.
 
-        Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (send again under the same key: whether it
-        was stored is unknown when every answer was lost), and QueueRefused: the job is
+        The job is returned as it is then. Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (send again under
+        the same key: whether it was stored is unknown when every answer was lost), and QueueRefused: the job is
         `failed`, nothing was charged and its key is free again. When not even that could be written, the job is accepted
         after all: it is stored, and sent later.
         """
@@ -56,16 +56,19 @@ class Submission:
         if job.job_id != wanted.job_id:
             return Submitted(job=job, replayed=True)
         if job.waiting:
-            return Submitted(job=job)
+            return Submitted(job=await self._after_admission(job))
         try:
             await self._queue.send(job)
         except CloudUnavailable as error:
             return Submitted(job=await self._settle_unsent(job, error))
         return Submitted(job=await self._charge(job))
 
-    async def admit(self, user_id: UserId) -> bool:
-        """Send the user's waiting jobs as far as they may fly; returns False when none waits any more."""
-        waiting, may_be_more = await self._table.waiting(user_id, self._limits.in_flight)
+    async def admit(self, user_id: UserId, newest: Job | None = None) -> bool:
+        """Send the user's waiting jobs as far as they may fly; returns False when none waits any more.
+
+        ``newest`` was stored just now: it is considered although the index may not show it yet.
+        """
+        waiting, may_be_more = await self._table.waiting(user_id, self._limits.in_flight, newest)
         for job in waiting:
             try:
                 admitted = await self._table.apply(job, moves.admitted(self._limits.in_flight))
@@ -80,6 +83,17 @@ class Submission:
         """Send a stored job, be it for the first time or once more: a second message finds the job claimed or over."""
         await self._queue.send(job)
         await self._charge(job)
+
+    async def _after_admission(self, job: Job) -> Job:
+        """Return a job that waits as it is after its owner's places are filled: one may have become free just before."""
+        try:
+            await self.admit(job.user_id, job)
+            return await self._table.get(job.job_id)
+        except Exception:
+            # The job is stored, and so accepted: whoever watches its owner admits it later, or the sweeper does.
+            extra = {"action": "admit_later", "job_id": job.job_id, "user_id": job.user_id}
+            logger.exception("A job that waits could not be admitted", extra=extra)
+            return job
 
     async def _charge(self, job: Job) -> Job:
         try:

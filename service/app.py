@@ -243,6 +243,7 @@ def _retell(stack: AsyncExitStack, table: JobTable, bus: EventBus, redis: RedisB
         redis.on_dropped(retelling.note)
     retelling.start()
     stack.push_async_callback(retelling.stop)
+    stack.push_async_callback(table.close)
     return retelling
 
 

@@ -34,6 +34,22 @@ class HeldBack(_Wrapped):
         return await self._client.transact_write_items(**arguments)
 
 
+class AnswersLate(_Wrapped):
+    """Writes at once, and answers when ``go`` is set."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client)
+        self.committed = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def transact_write_items(self, **arguments: Any) -> Any:
+        """Write, and wait."""
+        answer = await self._client.transact_write_items(**arguments)
+        self.committed.set()
+        await self.go.wait()
+        return answer
+
+
 class AnswersLost(_Wrapped):
     """Writes the first ``count`` transactions and says that it timed out; ``meanwhile`` runs between the two."""
 

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 ReadQuota: TypeAlias = Callable[[UserId], Awaitable[Quota | None]]
 """Reads a user's figures; None where nobody is to be told any. Raises CloudUnavailable."""
 _FIRST_TOLD_VERSION: Final = 2
-"""Version 1 is stored, and takes its unit, without an event; the next is told as queued, or as what overtook that."""
+"""Version 1 is stored, takes its unit, and is told if the job waits; else the next is, as queued or as what overtook that."""
 
 
 async def no_quota(_: UserId) -> None:
@@ -35,7 +35,7 @@ def moves_quota(event: JobEvent) -> bool:
     """
     job = event.job
     return (
-        job.version == _FIRST_TOLD_VERSION
+        job.version <= _FIRST_TOLD_VERSION
         or event.type in (EventType.QUEUED, EventType.CANCELED)
         or job.charge is Charge.RETURNED
     )

@@ -18,7 +18,8 @@ from jobs.model import Charge, Job, Status
 Told: TypeAlias = dict[JobId, dict[int, set[str]]]
 """What the log says: the kinds of a job's events by the job's version."""
 FIRST_VERSION = 1
-"""A job is stored under this version, without an event; each later version has one."""
+"""A job is stored under this version, with an event only if it must wait; each later version has one."""
+FIRST_EVENT = "job.pending"
 END_EVENTS = {f"job.{status}": status for status in Status if status.terminal}
 KEPT_CODES = frozenset({"content_rejected"})
 """Failures that keep their charge."""
@@ -186,7 +187,8 @@ def _day_of(job: Job) -> str:
 
 def _missing_events(jobs: Mapping[JobId, Job], told: Mapping[JobId, Mapping[int, set[str]]]) -> Iterator[str]:
     for job_id, job in jobs.items():
-        for version in range(FIRST_VERSION + 1, job.version + 1):
+        first = FIRST_VERSION if job.waiting else FIRST_VERSION + 1
+        for version in range(first, job.version + 1):
             if version not in told.get(job_id, {}):
                 yield f"{job_id} has no event for version {version} of {job.version}"
 
@@ -196,6 +198,8 @@ def _wrong_events(jobs: Mapping[JobId, Job], told: Mapping[JobId, Mapping[int, s
         for version, types in versions.items():
             if len(types) > 1:
                 yield f"{job_id} has two different events for version {version}: {sorted(types)}"
+            if (version == FIRST_VERSION) != (FIRST_EVENT in types):
+                yield f"{job_id} has {sorted(types)} as events for version {version}"
         job = jobs.get(job_id)
         if job is None or not versions:
             continue

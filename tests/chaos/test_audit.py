@@ -97,6 +97,34 @@ async def test_a_lost_event_and_a_lost_result_are_seen(books: Books) -> None:
     assert (f"{job_id} is completed and its result is not there",) == found.missing_results
 
 
+async def test_a_job_that_waited_is_told_under_its_first_version(books: Books) -> None:
+    """It may be: whether a job that ended well had to wait, its row does not say."""
+    await books.tell(1, "job.pending")
+
+    assert () == (await books.audit()).faults
+
+
+async def test_a_job_that_waits_and_was_not_told_is_seen(books: Books) -> None:
+    """Also once it is canceled: nobody has admitted it."""
+    for status in (Status.PENDING, Status.CANCELED):
+        await books.put(books.tables.jobs, items.to_item(replace(books.job, status=status, output=None, waiting=True)))
+        found = await books.audit()
+
+        assert (f"{books.job.job_id} has no event for version 1 of 4",) == found.missing_events
+
+
+async def test_a_first_or_later_version_that_is_told_as_the_other_is_seen(books: Books) -> None:
+    """To wait is how a life may begin, and nothing else is."""
+    await books.tell(1, "job.queued")
+    await books.tell(3, "job.pending", "late")
+    found, job_id = await books.audit(), books.job.job_id
+
+    assert {
+        f"{job_id} has ['job.queued'] as events for version 1",
+        f"{job_id} has ['job.pending', 'job.processing'] as events for version 3",
+    } < set(found.wrong_events)
+
+
 async def test_wrong_sums_are_seen(books: Books) -> None:
     """A unit charged twice, a picture counted twice, and a job that ended and is counted as unfinished."""
     await books.put(books.tables.usage, {"userIdDate": books.day, "userId": books.user, "taken": 1, "count": 2})

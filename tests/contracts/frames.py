@@ -59,7 +59,9 @@ FAILED: Final = replace(
     failure=Failure(code="content_rejected", message="Gemini will not work on this content.", retryable=False),
 )
 CANCELED: Final = replace(QUEUED, job_id=new_job_id(), status=Status.CANCELED, version=3, charge=Charge.RETURNED)
+WAITING: Final = replace(QUEUED, status=Status.PENDING, version=1, charge=Charge.TAKEN, waiting=True)
 CHANGES: Final = (
+    (EventType.PENDING, WAITING),
     (EventType.QUEUED, QUEUED),
     (EventType.PROCESSING, RUNNING),
     (EventType.RETRYING, replace(QUEUED, version=4, attempt=1)),

@@ -17,7 +17,7 @@ from jobs.ids import JobId, UserId
 from jobs.job_table import Limits
 from jobs.model import Charge, Job, Status
 from jobs.submission import Submitted
-from tests.aws_faults import AnswersLost
+from tests.aws_faults import AnswersLost, HeldBack, RefusesCalls
 from tests.jobs.ground import Counts, Ground, request_of
 from tests.jobs.mishaps import held_back, overtaken
 from tests.jobs.story import claim, complete
@@ -191,6 +191,86 @@ async def test_a_job_that_is_canceled_while_it_is_admitted_is_not_sent(ground: G
     assert [] == await ground.messages()
 
 
+async def test_a_newer_job_overtakes_none_that_waits(ground: Ground, user: UserId) -> None:
+    """A place is free because nobody has admitted anyone into it yet; it is given to the oldest."""
+    first, second, third = await submit(ground, user, 3)
+    await end(ground, first)
+    (fourth,) = await submit(ground, user, 1)
+
+    assert fourth.waiting
+    assert ids(first, second, third) == await ground.messages()
+    assert Status.QUEUED is (await ground.table.get(third.job_id)).status
+    assert Counts(3, 2, 1) == await ground.counts(user)
+    assert (4, 3) == await ground.usage(user)
+
+
+async def test_a_newer_job_flies_with_those_that_waited_where_there_is_room_for_all(
+    ground: Ground, user: UserId
+) -> None:
+    """It is answered as it is then."""
+    first, second, third = await submit(ground, user, 3)
+    await end(ground, first)
+    await end(ground, second)
+    await ground.messages()
+    (fourth,) = await submit(ground, user, 1)
+
+    assert (False, Status.QUEUED) == (fourth.waiting, fourth.status)
+    assert ids(third, fourth) == await ground.messages()
+    assert Counts(2, 2, 2) == await ground.counts(user)
+    assert (4, 4) == await ground.usage(user)
+
+
+class SlowIndex(HeldBack):
+    """Holds back the storing of jobs that wait, and has no index of them yet."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, only=stores_waiting)
+
+    async def query(self, **arguments: Any) -> Any:
+        """Find nothing."""
+        return await self._client.query(**arguments) | {"Items": []}
+
+
+def stores_waiting(actions: Any) -> bool:
+    """Tell whether these store a job that waits."""
+    return "waitingUser" in actions[0].get("Put", {}).get("Item", {})
+
+
+async def test_a_place_that_becomes_free_while_a_job_is_stored_to_wait_is_its_own(ground: Ground, user: UserId) -> None:
+    """It was full when it was asked, and the end of a job was noticed by nobody; the index does not show the new one yet."""
+    first, _ = await submit(ground, user, 2)
+    slow = SlowIndex(ground.clients.dynamodb)
+    result = await overtaken(slow, submit(ground.on(slow), user, 1), end(ground, first))
+
+    assert isinstance(result, list)
+    assert [(False, Status.QUEUED)] == [(job.waiting, job.status) for job in result]
+    assert ids(*result) == (await ground.messages())[2:]
+    assert Counts(2, 2, 1) == await ground.counts(user)
+
+
+async def test_a_job_that_waits_is_accepted_though_nobody_can_be_admitted(ground: Ground, user: UserId) -> None:
+    """It is stored, and its turn comes later."""
+    await submit(ground, user, 2)
+    (third,) = await submit(ground.on(RefusesCalls(ground.clients.dynamodb, "get_item", 1)), user, 1)
+
+    assert third.waiting
+    assert third == await ground.table.get(third.job_id)
+
+
+async def test_a_job_that_must_wait_is_told_of_at_once(ground: Ground, user: UserId) -> None:
+    """In the log and to those who watch; one that flies is told when it is queued."""
+    seen: list[Notice] = []
+    ground.bus.subscribe(user, seen.append)
+    first, _, third = await submit(ground, user, 3)
+
+    assert third == seen[-1].job
+    assert ["job.queued"] == await ground.events(first)
+    assert ["job.pending"] == await ground.events(third)
+    await end(ground, first)
+    await admit(ground, user)
+    assert ["job.pending", "job.queued"] == await ground.events(third)
+
+
 async def test_parallel_submissions_pass_neither_limit(ground: Ground, user: UserId) -> None:
     """Twenty requests race for five places, two of them in flight."""
     submission = ground.submission(TWO_FLY)
@@ -301,7 +381,7 @@ async def test_stopping_leaves_no_watcher_behind(ground: Ground, user: UserId) -
 
 
 class LateAnswer:
-    """Holds back the answer of the first query until ``go`` is set."""
+    """Holds back the answer of each single read until ``go`` is set."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -311,9 +391,9 @@ class LateAnswer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    async def query(self, **arguments: Any) -> Any:
+    async def get_item(self, **arguments: Any) -> Any:
         """Read at once, answer late."""
-        answer = await self._client.query(**arguments)
+        answer = await self._client.get_item(**arguments)
         self.reached.set()
         await self.go.wait()
         return answer
@@ -322,7 +402,7 @@ class LateAnswer:
 async def test_a_job_that_begins_to_wait_while_nobody_is_found_waiting_is_not_forgotten(
     ground: Ground, user: UserId
 ) -> None:
-    """The look into the index came just before the job, the decision to watch no more just after it."""
+    """The look at the user's row came just before the job, the decision to watch no more just after it."""
     (flying,) = await submit(ground, user, 1, ONE_FLIES)
     queued = Queued(ground.bus, user)
     slow = LateAnswer(ground.clients.dynamodb)

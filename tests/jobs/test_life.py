@@ -300,7 +300,12 @@ class JobLife(RuleBasedStateMachine):
         except TooManyJobs:
             assert self.run(self.ground.counts(self.user)).unfinished >= LIMITS.unfinished
         else:
-            self.see(result if isinstance(result, Job) else result.job)
+            job = self.see(result if isinstance(result, Job) else result.job)
+            assert job.waiting or not self._waiting(), "a newer job has overtaken one that waits"
+
+    def _waiting(self) -> list[Job]:
+        page = self.run(self.ground.table.page(self.user, limit=100, status=None, cursor=None))
+        return [job for job in page.jobs if job.waiting and not job.terminal]
 
     def _claim(self, job: Job, lease: int) -> None:
         self.claims += 1

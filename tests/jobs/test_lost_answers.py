@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from jobs import clock, job_table, moves
 from jobs.aws import Clients
 from jobs.errors import CloudUnavailable, JobDeleted
-from jobs.events import InProcessBus, JobEvent, Notice
+from jobs.events import EventType, InProcessBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job, Status
@@ -139,6 +141,64 @@ async def test_a_deletion_whose_answer_was_lost_is_told_of(clients: Clients, tab
     assert {("job.deleted", done.version + 1)} == set((await events(clients, tables, user))[3:])
     with pytest.raises(JobDeleted):
         await table.get(done.job_id)
+
+
+async def waits(client: object, tables: Tables, user: UserId) -> tuple[Job, list[JobEvent]]:
+    """Store a job that must wait; return it with what those who watch were told."""
+    bus, seen = InProcessBus(), list[JobEvent]()
+    bus.subscribe(user, lambda notice: seen.append(notice) if isinstance(notice, JobEvent) else None)
+    job = await table_on(client, tables, bus).create(replace(new_job(user), waiting=True), LIMITS)
+    return job, seen
+
+
+async def test_a_waiting_job_whose_answer_was_lost_is_told_once_more(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The retry finds its own job, whose event a reader may have passed."""
+    job, seen = await waits(AnswersLost(clients.dynamodb, 1), tables, user)
+
+    assert [("job.pending", 1)] * 2 == await events(clients, tables, user)
+    assert [job] == [event.job for event in seen]
+    assert (1, 0) == await usage(clients, tables, user)
+
+
+async def test_a_waiting_job_that_is_stored_late_is_logged_once_more(
+    clients: Clients, tables: Tables, user: UserId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who watch are told of it once, under the fresh id."""
+    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    _, seen = await waits(clients.dynamodb, tables, user)
+
+    assert [("job.pending", 1)] * 2 == await events(clients, tables, user)
+    assert 1 == len(seen)
+
+
+async def test_each_attempt_to_store_a_waiting_job_has_an_event_id_of_its_own(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """As with any other change."""
+    noting = NotesEventIds(clients.dynamodb, 2)
+    _, seen = await waits(noting, tables, user)
+
+    assert 3 == len(set(noting.event_ids))
+    assert noting.event_ids[-1] == seen[0].event_id
+    assert [("job.pending", 1)] == await events(clients, tables, user)
+
+
+async def test_a_waiting_job_is_stored_though_the_webhooks_cannot_be_told(
+    clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """The event is noted like any other that could not be offered."""
+
+    async def offer(_: JobEvent) -> None:
+        raise CloudUnavailable
+
+    untold: list[JobEvent] = []
+    table = JobTable(clients.dynamodb, tables, InProcessBus(), offer)
+    table.on_untold(untold.append)
+    job = await table.create(replace(new_job(user), waiting=True), LIMITS)
+
+    assert [(EventType.PENDING, job)] == [(event.type, event.job) for event in untold]
 
 
 async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(

@@ -271,6 +271,13 @@ def test_the_moves_that_may_change_the_figures_are_known(before: Job, move: Move
     assert expected or transition.taken_delta == 0
 
 
+def test_a_job_that_waits_has_taken_its_unit() -> None:
+    """It is told as it is stored."""
+    waiting = replace(QUEUED, status=Status.PENDING, version=1, waiting=True)
+
+    assert moves_quota(JobEvent(event_id=EventId("1"), type=EventType.PENDING, at=NOW, job=waiting))
+
+
 def event_of(transition: Transition) -> JobEvent:
     """Tell of a move."""
     assert transition.event is not None

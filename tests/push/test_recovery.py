@@ -19,6 +19,7 @@ from tests.push.stage import GappyBus, Log, Theatre, happened, plain_view
 from websocket.messages import Snapshot
 
 MINUTE = 60
+DAY = clock.DAY_SECONDS
 UNKNOWN = "The cursor is not one of this log, or is older than it."
 
 
@@ -131,7 +132,7 @@ async def test_a_commit_older_than_the_overlap_is_told_by_its_second_event(theat
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "0", "x" * 28, "F" * 28, Cursor.at(0), happened(8 * clock.DAY_SECONDS).event_id, happened(-120).event_id],
+    ["", "0", "x" * 28, "F" * 28, Cursor.at(0), happened(8 * DAY).event_id, happened(-DAY).event_id],
     ids=["empty", "short", "letters", "capitals", "1970", "older than the log", "of the future"],
 )
 async def test_an_unknown_cursor_gets_a_resync_and_a_snapshot(theatre: Theatre, cursor: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.jobs import story
 from tests.rest.api import Api
 from tests.rest.conftest import Start
 
@@ -163,6 +164,19 @@ async def test_a_job_the_queue_refuses_has_failed_and_costs_nothing(
     assert answer.body["error"] == "Failed to queue image generation request"
     assert (job.job_id, "failed") == (answer.body["jobId"], job.status)
     assert await api.usage() == (0, 0)
+
+
+async def test_a_job_that_must_wait_is_in_the_log_before_it_is_answered(start: Start) -> None:
+    """So every client of its owner is told of it; a newer one does not overtake it."""
+    api = await start(max_user_in_flight=1)
+    flying, *waiting = [await api.started() for _ in range(3)]
+    before = await story.log_of(api.clients, api.tables, api.user)
+    await api.post(f"/jobs/{flying}/cancel", {})
+    newest = await api.started()
+    after = [await api.stored(job_id) for job_id in (*waiting, newest)]
+
+    assert [(job_id, "job.pending", 1) for job_id in waiting] == before[1:]
+    assert ["queued", "pending", "pending"] == [job.status for job in after]
 
 
 async def test_the_styles_are_listed_without_a_token(api: Api) -> None:
