@@ -5,7 +5,7 @@ import { Announcer } from './announcer.js';
 import { Api, demoSignIn, loadConfig, loadStyles } from './api.js';
 import { Composer } from './components/composer.js';
 import { Gallery } from './components/gallery.js';
-import { Header } from './components/header.js';
+import { Degraded, Header } from './components/header.js';
 import { SignIn } from './components/sign-in.js';
 import { loadI18n } from './i18n.js';
 import { PageContext, styleName, useStore } from './page.js';
@@ -14,7 +14,6 @@ import { runningCount } from './store.js';
 import { Studio } from './studio.js';
 
 /** @typedef {import('./page.js').Page} Page */
-/** @typedef {import('./darkroom-line.js').State} State */
 
 /** @param {{page: Page}} props */
 function App({ page }) {
@@ -37,16 +36,15 @@ function App({ page }) {
 
 /** @param {{studio: Studio, page: Page}} props */
 function Workplace({ studio, page }) {
-  const [connection, setConnection] = useState(/** @type {State} */ ('connecting'));
   const state = useStore(studio.store);
   useEffect(() => {
-    studio.onConnection = setConnection;
     studio.onJobNews = (job) => announce(page, job);
     studio.start();
     return () => studio.stop();
   }, [studio]);
   useTitle(runningCount(state));
-  return html`<${Header} connection=${connection} />
+  return html`<${Header} connection=${state.connection} />
+    <${Degraded} parts=${state.degraded} />
     <main class="workplace">
       <${Composer} studio=${studio} state=${state} />
       <${Gallery} studio=${studio} state=${state} />

@@ -102,8 +102,9 @@ export class I18n {
 
   /** A moment within the next day, with its weekday. @param {string} iso */
   soon(iso) {
-    const options = /** @type {const} */ ({ weekday: 'short', hour: 'numeric', minute: '2-digit' });
-    return new Intl.DateTimeFormat(this.language, options).format(new Date(iso));
+    // Together, Korean would put the day in brackets.
+    const parts = /** @type {const} */ ([{ weekday: 'long' }, { hour: 'numeric', minute: '2-digit' }]);
+    return parts.map((options) => new Intl.DateTimeFormat(this.language, options).format(new Date(iso))).join(' ');
   }
 
   /** What went wrong, in a sentence. @param {{code: string, message: string}} problem */

@@ -23,6 +23,37 @@ export function useStore(store) {
   return store.state;
 }
 
+/** @typedef {{text: string, code?: string, requestId?: string}} Problem `text` is a sentence */
+
+const NETWORK_PROBLEMS = ['network', 'timeout', 'not_ready'];
+const CONNECTED = ['live', 'streaming', 'polling'];
+
+/**
+ * What went wrong, if anything did, and the way to say so. That the service cannot be reached is true until it is reached again.
+ * @returns {[Problem | null, (problem: Problem | null) => void]}
+ */
+export function useProblem() {
+  const { studio } = usePage();
+  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
+  useEffect(() => {
+    if (!studio || !NETWORK_PROBLEMS.includes(problem?.code ?? '')) return undefined;
+    const { store } = studio;
+    let known = store.state.connection;
+    return store.subscribe(() => {
+      const { connection } = store.state;
+      if (connection !== known && CONNECTED.includes(connection)) setProblem(null);
+      known = connection;
+    });
+  }, [problem]);
+  return [problem, setProblem];
+}
+
+/** @param {Page} page @param {unknown} error @returns {Problem} */
+export function asProblem({ i18n }, error) {
+  const failed = /** @type {any} */ (error);
+  return { text: i18n.problem(failed), code: failed.code, requestId: failed.requestId };
+}
+
 /** @param {Page} page @param {string | undefined} styleId */
 export function styleName({ styles, i18n }, styleId) {
   const style = styles.find(({ id }) => id === styleId);

@@ -2,17 +2,21 @@
  * What the page knows: pure functions from one state to the next, and a small box that holds the state.
  *
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
- * @typedef {{stage: string, fraction: number, message?: string, version?: number}} Progress
+ * @typedef {{ahead: number, etaSeconds?: number}} QueuePlace
+ * @typedef {{stage: string, fraction: number, message?: string, version?: number, queue?: QueuePlace}} Progress
  * @typedef {{
  *   jobId: string, status: string, version: number, terminal: boolean, createdAt: string, updatedAt?: string,
  *   attempt?: number, style?: string, prompt?: string, pipeline?: string, inputImageUrl?: string,
- *   inputImageSignedUrl?: string, outputImageUrl?: string, processingTime?: number, progress?: Progress,
+ *   retryOf?: string, queue?: QueuePlace, inputImageSignedUrl?: string, outputImageUrl?: string, processingTime?: number, progress?: Progress,
  *   result?: {contentType: string, width: number, height: number, bytes: number}, error?: string, failure?: Failure,
  * }} Job
  * @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota
  * @typedef {{phase: 'uploading' | 'sending', fraction: number, style: string, previewUrl: string,
  *   fileKey: string, knownIds: Set<string>}} Submission
+ * @typedef {{outcome: string, givenBack: boolean}} Cancellation
+ * @typedef {{part: string, condition: string, reason: string}} Degradation
  * @typedef {{
+ *   connection: import('./darkroom-line.js').State, degraded: Degradation[], cancellations: Map<string, Cancellation>,
  *   jobs: Map<string, Job>, deleted: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
  *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submission: Submission | null,
  *   clockOffset: number,
@@ -22,6 +26,9 @@
 /** @returns {State} */
 export function emptyState() {
   return {
+    connection: 'connecting',
+    degraded: [],
+    cancellations: new Map(),
     jobs: new Map(),
     deleted: new Set(),
     progress: new Map(),
@@ -68,8 +75,26 @@ function replaceJob(state, job) {
  */
 export function withoutJob(state, { jobId }) {
   const [jobs, progress, previews] = [new Map(state.jobs), new Map(state.progress), new Map(state.previews)];
-  [jobs, progress, previews].forEach((map) => map.delete(jobId));
-  return { ...state, jobs, progress, previews, deleted: new Set(state.deleted).add(jobId) };
+  const cancellations = new Map(state.cancellations);
+  [jobs, progress, previews, cancellations].forEach((map) => map.delete(jobId));
+  return { ...state, jobs, progress, previews, cancellations, deleted: new Set(state.deleted).add(jobId) };
+}
+
+/**
+ * Note what canceling a job came to; the job itself does not tell.
+ * @param {State} state @param {Cancellation & {jobId: string}} canceled @returns {State}
+ */
+export function withCancellation(state, { jobId, outcome, givenBack }) {
+  return { ...state, cancellations: new Map(state.cancellations).set(jobId, { outcome, givenBack }) };
+}
+
+/**
+ * Note how the connection is. Without one nobody knows what is wrong with the service; the next one tells anew.
+ * @param {State} state @param {State['connection']} connection @returns {State}
+ */
+export function withConnection(state, connection) {
+  const isTold = connection === 'live' || connection === 'streaming';
+  return { ...state, connection, degraded: isTold ? state.degraded : [] };
 }
 
 /** @param {State} state @param {Job[]} jobs @returns {State} */
@@ -109,15 +134,15 @@ export function withProgress(state, job, progress) {
 
 /**
  * Put an accepted job on show before the socket tells of it: version 0, so that any news replaces it.
- * @param {State} state @param {{jobId: string, status: string}} accepted @param {{style: string, prompt: string}} asked
- * @param {string} previewUrl @returns {State}
+ * @param {State} state @param {{jobId: string, status: string}} accepted @param {{style?: string, prompt?: string}} asked
+ * @param {string} [previewUrl] @returns {State}
  */
 export function withAccepted(state, accepted, asked, previewUrl) {
   const createdAt = new Date(Date.now() + state.clockOffset).toISOString();
   const job = { ...asked, jobId: accepted.jobId, status: accepted.status, version: 0, terminal: false, createdAt };
   const added = withJob(state, job);
-  const previews = added.jobs.has(job.jobId) ? new Map(state.previews).set(job.jobId, previewUrl) : state.previews;
-  return { ...added, previews, submission: null };
+  if (!previewUrl || !added.jobs.has(job.jobId)) return added;
+  return { ...added, previews: new Map(state.previews).set(job.jobId, previewUrl) };
 }
 
 /** @param {State} state @returns {Job[]} */
@@ -134,16 +159,20 @@ export function runningCount(state) {
 }
 
 /**
- * The submission under way, until the socket has brought the very job it asked for (which may beat the reply).
- * @param {State} state @returns {Submission | null}
+ * The very job that the submission under way asked for: the socket may bring it before the reply, or without one.
+ * @param {State} state @returns {Job | undefined}
  */
-export function visibleSubmission(state) {
-  const { submission } = state;
-  if (!submission?.fileKey) return submission;
-  const hasArrived = [...state.jobs.values()].some(
-    (job) => !submission.knownIds.has(job.jobId) && job.inputImageUrl?.endsWith(submission.fileKey),
+export function arrivedJob({ submission, jobs }) {
+  if (!submission?.fileKey) return undefined;
+  const { fileKey, style, knownIds } = submission;
+  return [...jobs.values()].find(
+    (job) => !knownIds.has(job.jobId) && !job.retryOf && job.style === style && job.inputImageUrl?.endsWith(fileKey),
   );
-  return hasArrived ? null : submission;
+}
+
+/** The submission under way, until its job has arrived. @param {State} state @returns {Submission | null} */
+export function visibleSubmission(state) {
+  return arrivedJob(state) ? null : state.submission;
 }
 
 /** Whether the gallery shows a photo from this address. @param {State} state @param {string} previewUrl */

@@ -4,7 +4,10 @@ import { DarkroomClient } from './darkroom-client.js';
 import { SessionEnded } from './session.js';
 import {
   Store,
+  arrivedJob,
   withAccepted,
+  withCancellation,
+  withConnection,
   withFreshLinks,
   withJob,
   withoutJob,
@@ -13,6 +16,7 @@ import {
   withSnapshot,
 } from './store.js';
 import { uploadPhoto } from './upload.js';
+import { Wishes } from './wishes.js';
 
 /** @typedef {import('./api.js').Api} Api */
 /** @typedef {import('./store.js').Job} Job */
@@ -24,8 +28,8 @@ const PAGE_SIZE = 100;
 
 export class Studio {
   store = new Store();
-  /** @type {(state: import('./darkroom-line.js').State) => void} */ onConnection = () => {};
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
+  #wishes = new Wishes();
   /** @type {AbortController | null} */ #submitting = null;
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #quotaTimer;
@@ -67,12 +71,13 @@ export class Studio {
     client.on('job', ({ job, time }) => this.#takeJob(job, time));
     client.on('progress', (progress) => this.store.update((state) => withProgress(state, progress, progress)));
     client.on('quota', (quota) => this.#takeQuota(quota));
+    client.on('degraded', ({ parts }) => this.store.update((state) => ({ ...state, degraded: parts })));
     client.on('deleted', (job) => this.store.update((state) => withoutJob(state, job)));
   }
 
   /** @param {import('./darkroom-line.js').State} state */
   #takeState(state) {
-    this.onConnection(state);
+    this.store.update((before) => withConnection(before, state));
     const { session } = this.api;
     if (state === 'signed-out' && session.name) session.signOut(true);
   }
@@ -146,17 +151,33 @@ export class Studio {
     try {
       photo.fileKey ||= await this.#upload(photo.file, controller.signal);
       this.#changeSubmission({ phase: 'sending', fraction: 1, fileKey: photo.fileKey });
-      const accepted = await this.api.generate({ fileKey: photo.fileKey, ...wish });
-      this.store.update((state) => withAccepted(state, accepted, wish, previewUrl));
+      const accepted = await this.#generate({ fileKey: photo.fileKey, ...wish });
+      this.store.update((state) => ({ ...withAccepted(state, accepted, wish, previewUrl), submission: null }));
       this.#noteRemaining(accepted.remainingQuota);
     } catch (error) {
       this.#setSubmission(null);
-      // The stored photo may be gone by now: the next try uploads it again.
-      photo.fileKey = '';
+      // Only then does the next try upload it again: another photo is another wish, and another job.
+      if (/** @type {any} */ (error).code === 'file_not_found') photo.fileKey = '';
       if (controller.signal.aborted) return;
       this.#readQuotaSoon();
       throw error;
     }
+  }
+
+  /**
+   * @param {{fileKey: string, style: string, prompt: string}} wish
+   * @returns {Promise<import('./api.js').Accepted>}
+   */
+  #generate(wish) {
+    return this.#wishes.ask(wish, async (key) => {
+      try {
+        return await this.api.generate(wish, key);
+      } catch (error) {
+        const job = arrivedJob(this.store.state);
+        if (!job) throw error;
+        return { jobId: job.jobId, status: job.status };
+      }
+    });
   }
 
   /** Stop the upload under way. */
@@ -187,6 +208,28 @@ export class Studio {
     if (typeof remainingQuota !== 'number') return this.#readQuotaSoon();
     const { quota } = this.store.state;
     if (quota) this.store.update((state) => ({ ...state, quota: { ...quota, remainingQuota } }));
+  }
+
+  /** Cancel a job, and note what that came to. @param {string} jobId */
+  async cancel(jobId) {
+    const canceled = await this.client.cancel(jobId);
+    this.store.update((state) => withCancellation(state, canceled));
+    return canceled;
+  }
+
+  /** Start a new job of an ended one's input. @param {Job} job */
+  async retry({ jobId, style, prompt }) {
+    const accepted = await this.#wishes.ask({ retryOf: jobId }, (key) => this.api.retry(jobId, key));
+    this.store.update((state) => withAccepted(state, accepted, { style, prompt }, state.previews.get(jobId)));
+    this.#noteRemaining(accepted.remainingQuota);
+  }
+
+  /** Delete a job and its picture; one that is gone already is as good. @param {string} jobId */
+  async delete(jobId) {
+    await this.api.deleteJob(jobId).catch((error) => {
+      if (error.code !== 'job_not_found') throw error;
+    });
+    this.store.update((state) => withoutJob(state, { jobId }));
   }
 
   /** Fetch the next page of history. The first one starts anew: a snapshot has no cursor to go on from. */

@@ -4,65 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
+from tests.browser.stage import PHOTO
+from tests.browser.visit import PATIENCE_MILLISECONDS, Visit, develop, sign_in, visit
 from tests.conftest import CHECKOUT
 from tests.journey.running import embedded_service
 
-PHOTO = CHECKOUT / "tests" / "data" / "astronaut.png"
 PICTURES = CHECKOUT / "docs" / "images"
-PATIENCE_MILLISECONDS = 30_000
-expect.set_options(timeout=PATIENCE_MILLISECONDS)
-
-
-@dataclass(slots=True)
-class Visit:
-    """A page and all it complained about and asked for."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requested: list[str] = field(default_factory=list)
-
-    def hook(self, name: str) -> str:
-        """Name an element by its test hook."""
-        return f"[data-testid='{name}']"
-
-
-@asynccontextmanager
-async def visit(browser: Browser, url: str, *, locale: str = "en-US", **options: object) -> AsyncIterator[Visit]:
-    """Open the page in a fresh profile."""
-    context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000}, **options)  # type: ignore[arg-type]
-    context.set_default_timeout(PATIENCE_MILLISECONDS)
-    page = await context.new_page()
-    seen = Visit(page)
-    page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    page.on("request", lambda request: seen.requested.append(request.url))
-    await page.goto(url)
-    yield seen
-    await context.close()
-
-
-async def sign_in(seen: Visit, name: str) -> None:
-    """Continue as a demo user."""
-    await seen.page.fill(seen.hook("demo-user"), name)
-    await seen.page.click(seen.hook("demo-sign-in"))
-    await expect(seen.page.locator(seen.hook("connection"))).to_have_attribute("data-state", "live")
-
-
-async def develop(seen: Visit, style: str) -> None:
-    """Choose the photo and a style, submit, and wait for the completed job."""
-    await seen.page.set_input_files(seen.hook("photo-input"), PHOTO)
-    await seen.page.check(seen.hook(f"style-{style}"), force=True)
-    await seen.page.click(seen.hook("submit"))
-    job = seen.page.locator(f"{seen.hook('job')}[data-status='completed']")
-    await expect(job).to_have_count(1)
 
 
 async def is_painted(seen: Visit, hook: str) -> bool:

@@ -22,12 +22,14 @@ class Wire:
 
     The faults: ``down`` resets all and refuses until ``up``; ``swallow`` lets nothing pass any more on the connections there
     are, nor on new ones until ``heal``; ``refused`` and ``held`` are what a request must have in its head for it to be
-    answered with 403, or for its answer to be kept back.
+    answered with 403, or for its answer to be kept back; of those with a mark in ``lost``, so many reach the service and are
+    reset instead of answered.
     """
 
     def __init__(self) -> None:
         self.refused: set[bytes] = set()
         self.held: set[bytes] = set()
+        self.lost: dict[bytes, int] = {}
         self.forgets = False
         self._upstream = ("", 0)
         self._swallows = False
@@ -89,10 +91,18 @@ class Wire:
         self.forgets = forgets
         self.refused.clear()
         self.held.clear()
+        self.lost.clear()
 
     @property
     def _port(self) -> int:
         return int(self._reservation.getsockname()[1])
+
+    def loses(self, head: bytes) -> bool:
+        """Tell whether the answer to a request is to be lost, and count it."""
+        mark = next((mark for mark, times in self.lost.items() if times and mark in head), None)
+        if mark is not None:
+            self.lost[mark] -= 1
+        return mark is not None
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer, swallows=self._swallows)
@@ -108,6 +118,7 @@ class _Connection:
         self, wire: Wire, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, swallows: bool
     ) -> None:
         self.swallows = swallows
+        self._loses_answer = False
         self._wire = wire
         self._reader = reader
         self._writer = writer
@@ -147,6 +158,7 @@ class _Connection:
             if any(mark in head for mark in self._wire.refused):
                 self._writer.write(_REFUSAL)
                 return
+            self._loses_answer = self._loses_answer or self._wire.loses(head)
             if any(mark in head for mark in self._wire.held):
                 self.swallows = True
                 upstream.write(said)
@@ -159,6 +171,9 @@ class _Connection:
 
     async def _pass_answers(self, answers: asyncio.StreamReader) -> None:
         while said := await answers.read(CHUNK_BYTES):
+            if self._loses_answer:
+                self.reset()
+                return
             if not self.swallows:
                 self._writer.write(said)
                 await self._writer.drain()

@@ -1,7 +1,7 @@
 /** The left hand of the page: a photo, a style, wishes, and the button that sends them off. */
 
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
-import { usePage } from '../page.js';
+import { asProblem, usePage, useProblem } from '../page.js';
 import { isQuotaUsedUp, showsPreview } from '../store.js';
 import { photoProblem } from '../upload.js';
 import { PhotoField } from './photo-field.js';
@@ -9,7 +9,7 @@ import { StylePicker } from './style-picker.js';
 
 /** @typedef {import('../store.js').State} State */
 /** @typedef {import('../studio.js').Photo} Photo */
-/** @typedef {{text: string, requestId?: string}} Problem */
+/** @typedef {import('../page.js').Problem} Problem */
 
 /**
  * Returns a function that makes a file's preview; it is released as soon as neither composer nor gallery shows it.
@@ -59,7 +59,7 @@ function usePhoto(state, report) {
 export function Composer({ studio, state }) {
   const page = usePage();
   const { i18n, styles } = page;
-  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
+  const [problem, setProblem] = useProblem();
   const [style, setStyle] = useState(() => (styles.find((each) => each.default) ?? styles[0]).id);
   const [prompt, setPrompt] = useState('');
   const { photo, take, remove } = usePhoto(state, setProblem);
@@ -83,8 +83,7 @@ export function Composer({ studio, state }) {
     try {
       await studio.submit(photo, { style, prompt: words });
     } catch (error) {
-      const failed = /** @type {any} */ (error);
-      setProblem({ text: i18n.problem(failed), requestId: failed.requestId });
+      setProblem(asProblem(page, error));
     }
   };
   return html`<form class="composer" ref=${form} onSubmit=${submit} noValidate aria-labelledby="composer-title">

@@ -1,7 +1,7 @@
 /** "My pictures": every job, newest first, running ones among them. */
 
 import { html, useState } from '../vendor/preact-htm.js';
-import { usePage } from '../page.js';
+import { asProblem, usePage, useProblem } from '../page.js';
 import { newestFirst, progressOf, runningCount, visibleSubmission } from '../store.js';
 import { JobCard, UploadCard } from './job-card.js';
 
@@ -16,7 +16,7 @@ export function Gallery({ studio, state }) {
   const isEmpty = jobs.length === 0 && !submission;
   return html`<section class="gallery" aria-labelledby="gallery-title">
     <div class="gallery-top">
-      <h2 id="gallery-title">${i18n.t('gallery.title')}</h2>
+      <h2 id="gallery-title" tabindex="-1">${i18n.t('gallery.title')}</h2>
       ${!isEmpty && html`<${ViewSwitch} view=${view} onChoose=${setView} />`}
     </div>
     ${runningCount(state) > 0 && html`<p class="gallery-hint">${i18n.t('gallery.closeTab')}</p>`}
@@ -26,7 +26,7 @@ export function Gallery({ studio, state }) {
       ${jobs.map(
         (job) => html`<${JobCard}
           key=${job.jobId} job=${job} progress=${progressOf(state, job)} preview=${state.previews.get(job.jobId)}
-          clockOffset=${state.clockOffset} view=${view} studio=${studio}
+          cancellation=${state.cancellations.get(job.jobId)} clockOffset=${state.clockOffset} view=${view} studio=${studio}
         />`,
       )}
     </ul>
@@ -60,21 +60,22 @@ function Empty({ isLoaded }) {
 
 /** @param {{studio: import('../studio.js').Studio}} props */
 function More({ studio }) {
-  const { i18n } = usePage();
+  const page = usePage();
+  const { i18n } = page;
   const [isBusy, setIsBusy] = useState(false);
-  const [problem, setProblem] = useState('');
+  const [problem, setProblem] = useProblem();
   const load = async () => {
     setIsBusy(true);
-    setProblem('');
+    setProblem(null);
     try {
       await studio.loadMore();
     } catch (error) {
-      setProblem(i18n.problem(/** @type {any} */ (error)));
+      setProblem(asProblem(page, error));
     }
     setIsBusy(false);
   };
   return html`<p class="more">
     <button type="button" data-testid="more" disabled=${isBusy} onClick=${load}>${i18n.t('gallery.more')}</button>
-    ${problem && html`<span class="problem" role="alert">${problem}</span>`}
+    ${problem && html`<span class="problem" role="alert">${problem.text}</span>`}
   </p>`;
 }

@@ -64,9 +64,18 @@ export function Header({ connection }) {
     </span>
     <${DemoBadge} />
     <span class="person">
-      <span class="person-name">${session.name}</span>
+      <span class="person-name" title=${session.name}>${session.name}</span>
       <button type="button" class="quiet" data-testid="sign-out" onClick=${() => session.signOut()}>${i18n.t('signOut')}</button>
       <${LanguageSwitch} />
     </span>
   </header>`;
+}
+
+/** What is wrong with the service just now. The region stays when it is empty: news is heard only where it was expected. */
+export function Degraded(/** @type {{parts: import('../store.js').Degradation[]}} */ { parts }) {
+  const { i18n } = usePage();
+  const reasons = parts.map(({ condition, reason }) => i18n.firstOf([`degraded.${condition}`], reason));
+  return html`<div class="degraded" role="status" data-testid="degraded">
+    ${reasons.length > 0 && html`<p><strong>${i18n.t('degraded')}</strong> ${[...new Set(reasons)].join(' ')}</p>`}
+  </div>`;
 }

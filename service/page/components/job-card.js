@@ -3,6 +3,7 @@
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
 import { styleName, usePage } from '../page.js';
 import { Compare, Picture } from './compare.js';
+import { JobActions } from './job-actions.js';
 
 /** @typedef {import('../store.js').Job} Job */
 /** @typedef {import('../store.js').Progress} Progress */
@@ -11,10 +12,10 @@ import { Compare, Picture } from './compare.js';
 const CHARGED_FAILURES = ['content_rejected'];
 
 /**
- * @param {{job: Job, progress?: Progress, preview?: string, clockOffset: number, view: string,
- *   studio: import('../studio.js').Studio}} props
+ * @param {{job: Job, progress?: Progress, preview?: string, cancellation?: import('../store.js').Cancellation,
+ *   clockOffset: number, view: string, studio: import('../studio.js').Studio}} props
  */
-export function JobCard({ job, progress, preview, clockOffset, view, studio }) {
+export function JobCard({ job, progress, preview, cancellation, clockOffset, view, studio }) {
   const page = usePage();
   const { i18n } = page;
   const name = styleName(page, job.style);
@@ -25,7 +26,7 @@ export function JobCard({ job, progress, preview, clockOffset, view, studio }) {
         ? html`<${Compare} job=${job} preview=${preview} view=${view} studio=${studio} name=${name} />`
         : html`<${Tray} job=${job} progress=${progress} preview=${preview} studio=${studio} />`}
       <div class="caption">
-        <h3 id=${titleId}>${name}</h3>
+        <h3 id=${titleId} tabindex="-1">${name}</h3>
         <${Chip} status=${job.status} />
       </div>
       <p class="facts">
@@ -35,7 +36,8 @@ export function JobCard({ job, progress, preview, clockOffset, view, studio }) {
       ${!job.terminal && html`<${Development} job=${job} progress=${progress} />`}
       ${job.prompt && html`<p class="wish">${job.prompt}</p>`}
       ${job.status === 'failed' && html`<${Failure} job=${job} />`}
-      ${job.outputImageUrl && html`<${Download} job=${job} studio=${studio} name=${name} />`}
+      ${cancellation && html`<${Cancellation} job=${job} cancellation=${cancellation} />`}
+      <${JobActions} job=${job} studio=${studio} name=${name} titleId=${titleId} />
     </article>
   </li>`;
 }
@@ -88,9 +90,21 @@ function Development({ job, progress }) {
   const { i18n } = usePage();
   const { attempt = 1 } = job;
   const stage = progress ? i18n.firstOf([`stage.${progress.stage}`], progress.message ?? progress.stage) : i18n.t(`stage.${job.status}`);
-  const words = progress ? `${stage} · ${i18n.percent(progress.fraction)}` : stage;
-  return html`<${Bar} fraction=${progress?.fraction} label=${i18n.t('progress.label')} words=${words} />
+  // One that waits has no part done, and its place in the queue says more.
+  const isQueued = job.status === 'queued';
+  const place = isQueued ? (progress?.queue ?? job.queue) : undefined;
+  const fraction = isQueued ? undefined : progress?.fraction;
+  const words = fraction === undefined ? stage : `${stage} · ${i18n.percent(fraction)}`;
+  return html`<${Bar} fraction=${fraction} label=${i18n.t('progress.label')} words=${words} />
+    ${place && html`<p class="facts" data-testid="queue-place">${placeWords(i18n, place)}</p>`}
     ${attempt > 1 && html`<p class="facts">${i18n.t('job.attempt', { attempt })}</p>`}`;
+}
+
+/** @param {import('../i18n.js').I18n} i18n @param {import('../store.js').QueuePlace} place */
+function placeWords(i18n, { ahead, etaSeconds }) {
+  const words = ahead === 0 ? i18n.t('queue.next') : i18n.t('queue.ahead', { ahead: i18n.number(ahead) });
+  if (etaSeconds === undefined) return words;
+  return `${words} · ${i18n.t('queue.eta', { time: i18n.duration(etaSeconds * 1_000) })}`;
 }
 
 /** @param {{fraction?: number, label: string, words: string}} props */
@@ -101,7 +115,7 @@ function Bar({ fraction, label, words }) {
   </div>`;
 }
 
-/** How long it took, or has been taking, counted by the service's clock. @param {{job: Job, clockOffset: number}} props */
+/** How long it took from its creation to its end, or has been taking, by the service's clock. @param {{job: Job, clockOffset: number}} props */
 function Duration({ job, clockOffset }) {
   const { i18n } = usePage();
   const [now, setNow] = useState(Date.now());
@@ -110,9 +124,11 @@ function Duration({ job, clockOffset }) {
     const timer = setInterval(() => setNow(Date.now()), 1_000);
     return () => clearInterval(timer);
   }, [job.terminal]);
-  if (job.terminal && !job.processingTime) return null;
-  const runningMs = Math.max(0, Math.floor((now + clockOffset - Date.parse(job.createdAt)) / 1_000) * 1_000);
-  return html`<span class="duration">${i18n.duration(job.processingTime ?? runningMs)}</span>`;
+  if (job.terminal && !job.updatedAt) return null;
+  const until = job.terminal ? Date.parse(job.updatedAt ?? '') : now + clockOffset;
+  const elapsedMs = Math.max(0, until - Date.parse(job.createdAt));
+  const shownMs = job.terminal ? elapsedMs : Math.floor(elapsedMs / 1_000) * 1_000;
+  return html`<span class="duration" data-testid="duration">${i18n.duration(shownMs)}</span>`;
 }
 
 /** @param {{job: Job}} props */
@@ -127,24 +143,11 @@ function Failure({ job }) {
   </div>`;
 }
 
-/** @param {Job} job */
-function fileName({ jobId, style = 'picture', result }) {
-  const extension = { 'image/jpeg': 'jpg', 'image/webp': 'webp' }[result?.contentType ?? ''] ?? 'png';
-  return `darkroom-${style}-${jobId.slice(-8)}.${extension}`;
-}
-
-/** @param {{job: Job, studio: import('../studio.js').Studio, name: string}} props */
-function Download({ job, studio, name }) {
+/** What canceling came to, where this page asked for it. */
+function Cancellation(/** @type {{job: Job, cancellation: import('../store.js').Cancellation}} */ { job, cancellation }) {
   const { i18n } = usePage();
-  const [hasFailed, setHasFailed] = useState(false);
-  const download = async () => {
-    setHasFailed(false);
-    await studio.download(job, fileName(job)).catch(() => setHasFailed(true));
-  };
-  return html`<p class="actions">
-    <button type="button" data-testid="download" aria-label=${i18n.t('download.label', { style: name })} onClick=${download}>
-      ${i18n.t('download')}
-    </button>
-    ${hasFailed && html`<span class="problem" role="alert">${i18n.t('error.download')}</span>`}
-  </p>`;
+  const { outcome, givenBack } = cancellation;
+  const words = outcome === 'too_late' ? 'cancel.tooLate' : givenBack ? 'failure.notCounted' : 'failure.counted';
+  if (!job.terminal) return null;
+  return html`<p class="facts" data-testid="cancellation" data-given-back=${String(givenBack)}>${i18n.t(words)}</p>`;
 }

@@ -1,0 +1,99 @@
+/** What may be done with a job: cancel it, have it made once more, download its picture, delete it. */
+
+import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
+import { asProblem, usePage, useProblem } from '../page.js';
+
+/** @typedef {import('../store.js').Job} Job */
+
+/** @param {Job} job */
+function fileName({ jobId, style = 'picture', result }) {
+  const extension = { 'image/jpeg': 'jpg', 'image/webp': 'webp' }[result?.contentType ?? ''] ?? 'png';
+  return `darkroom-${style}-${jobId.slice(-8)}.${extension}`;
+}
+
+/** Focus moves here when the button that had it is gone, else the keyboard would start from the top. @param {string} id */
+function goOnAt(id) {
+  if (document.activeElement === document.body) document.getElementById(id)?.focus({ preventScroll: true });
+}
+
+/** One thing after the other, and what went wrong with the last. */
+function useActions() {
+  const page = usePage();
+  const [problem, setProblem] = useProblem();
+  const isBusy = useRef(false);
+  /** @param {() => Promise<unknown>} action @param {string} [code] what to call its failure, whatever it was */
+  const act = async (action, code) => {
+    // Not `disabled` meanwhile: that would take the focus away.
+    if (isBusy.current) return;
+    isBusy.current = true;
+    setProblem(null);
+    try {
+      await action();
+    } catch (error) {
+      setProblem(asProblem(page, code ? { code } : error));
+    } finally {
+      isBusy.current = false;
+    }
+  };
+  return { problem, act };
+}
+
+/** @param {{job: Job, studio: import('../studio.js').Studio, name: string, titleId: string}} props */
+export function JobActions({ job, studio, name, titleId }) {
+  const { i18n, announcer } = usePage();
+  const { problem, act } = useActions();
+  const [isAsking, setIsAsking] = useState(false);
+  const hasActed = useRef(false);
+  useEffect(() => {
+    if (hasActed.current) goOnAt(titleId);
+  }, [job.status]);
+  /** @param {string} action @param {() => unknown} onClick */
+  const button = (action, onClick) => html`<button
+    type="button" key=${action} data-testid=${action} aria-label=${i18n.t(`${action}.label`, { style: name })} onClick=${onClick}
+  >
+    ${i18n.t(action)}
+  </button>`;
+  const cancel = async () => {
+    hasActed.current = true;
+    const { outcome, givenBack } = await studio.cancel(job.jobId);
+    const status = i18n.t('announce.job', { style: name, status: i18n.t('status.canceled') });
+    const count = i18n.t(givenBack ? 'failure.notCounted' : 'failure.counted');
+    announcer.say(outcome === 'too_late' ? i18n.t('cancel.tooLate') : `${status} ${count}`);
+  };
+  const remove = async () => {
+    await studio.delete(job.jobId);
+    announcer.say(i18n.t('delete.done', { style: name }));
+    requestAnimationFrame(() => goOnAt('gallery-title'));
+  };
+  return html`<div class="actions">
+    ${job.outputImageUrl && button('download', () => act(() => studio.download(job, fileName(job)), 'download'))}
+    ${!job.terminal && button('cancel', () => act(cancel))}
+    ${['failed', 'canceled'].includes(job.status) && button('retry', () => act(() => studio.retry(job)))}
+    ${job.terminal && button('delete', () => setIsAsking(true))}
+    ${isAsking && html`<${DeleteDialog} job=${job} name=${name} onDelete=${() => act(remove)} onClose=${() => setIsAsking(false)} />`}
+    ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${problem.text}</span>`}
+  </div>`;
+}
+
+/**
+ * Asks once. The browser keeps the focus inside, closes it on Escape, and gives the focus back.
+ * @param {{job: Job, name: string, onDelete: () => void, onClose: () => void}} props
+ */
+function DeleteDialog({ job, name, onDelete, onClose }) {
+  const { i18n } = usePage();
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  useEffect(() => dialog.current?.showModal(), []);
+  const close = () => dialog.current?.close();
+  const confirm = () => {
+    close();
+    onDelete();
+  };
+  const questionId = `delete-${job.jobId}`;
+  return html`<dialog class="question" ref=${dialog} data-testid="delete-dialog" aria-labelledby=${questionId} onClose=${onClose}>
+    <p id=${questionId}>${i18n.t('delete.question', { style: name, when: i18n.moment(job.createdAt) })}</p>
+    <div class="actions">
+      <button type="button" data-testid="delete-keep" onClick=${close}>${i18n.t('delete.keep')}</button>
+      <button type="button" class="primary" data-testid="delete-confirm" onClick=${confirm}>${i18n.t('delete')}</button>
+    </div>
+  </dialog>`;
+}

@@ -1,0 +1,68 @@
+"""A person's visit to the page of an embedded service, by the page's own test hooks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from playwright.async_api import Browser, Locator, Page, expect
+
+from tests.browser.stage import PHOTO
+
+PATIENCE_MILLISECONDS = 30_000
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
+
+
+@dataclass(slots=True)
+class Visit:
+    """A page and all it complained about and asked for."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
+
+    def hook(self, name: str) -> str:
+        """Name an element by its test hook."""
+        return f"[data-testid='{name}']"
+
+    def jobs(self, status: str = "") -> Locator:
+        """Find the cards, all or those of a status."""
+        return self.page.locator(self.hook("job") + (f"[data-status='{status}']" if status else ""))
+
+    async def submit(self, prompt: str = "") -> None:
+        """Choose the photo, say a wish and press the button."""
+        await self.page.set_input_files(self.hook("photo-input"), PHOTO)
+        await self.page.fill(self.hook("prompt"), prompt)
+        await self.page.click(self.hook("submit"))
+
+
+@asynccontextmanager
+async def visit(browser: Browser, url: str, *, locale: str = "en-US", **options: object) -> AsyncIterator[Visit]:
+    """Open the page in a fresh profile."""
+    context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000}, **options)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
+    page = await context.new_page()
+    seen = Visit(page)
+    page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    page.on("request", lambda request: seen.requested.append(request.url))
+    await page.goto(url)
+    yield seen
+    await context.close()
+
+
+async def sign_in(seen: Visit, name: str) -> None:
+    """Continue as a demo user."""
+    await seen.page.fill(seen.hook("demo-user"), name)
+    await seen.page.click(seen.hook("demo-sign-in"))
+    await expect(seen.page.locator(seen.hook("connection"))).to_have_attribute("data-state", "live")
+
+
+async def develop(seen: Visit, style: str) -> None:
+    """Choose the photo and a style, submit, and wait for the completed job."""
+    await seen.page.set_input_files(seen.hook("photo-input"), PHOTO)
+    await seen.page.check(seen.hook(f"style-{style}"), force=True)
+    await seen.page.click(seen.hook("submit"))
+    job = seen.page.locator(f"{seen.hook('job')}[data-status='completed']")
+    await expect(job).to_have_count(1)
