@@ -125,9 +125,9 @@ class Connection:
             self._write_later()
 
     def _write_at_once(self, frame: Frame) -> bool:
-        """Write a frame if the client is live and owed nothing, and keeps up."""
+        """Write a frame if the client is live and owed nothing, and keeps up; none may follow a close frame."""
         transport = self._transport
-        if not self._is_live or self._writer is not None or self._outbox.is_finished or self.is_gone:
+        if not self._is_live or self._writer is not None or self._socket.closed or self.is_gone:
             return False
         if transport.get_write_buffer_size() > self._limits.unread_bytes:
             return False

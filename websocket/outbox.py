@@ -62,11 +62,6 @@ class Outbox:
         """Tell whether nothing is owed."""
         return not self._frames
 
-    @property
-    def is_finished(self) -> bool:
-        """Tell whether nothing more is taken in."""
-        return self._finished
-
     def pop(self) -> Frame:
         """Take the next frame; there must be one."""
         frame = self._frames.pop(next(iter(self._frames)))
