@@ -2,7 +2,7 @@
 /**
  * Follows a person's Darkroom jobs live, whatever happens to the socket, the tab, the token or the service.
  *
- *     import { DarkroomClient } from 'https://…/page/darkroom-client.js';
+ *     import { DarkroomClient } from 'https://…/darkroom-client.js';
  *     const client = new DarkroomClient({ url: 'https://…/', token: async () => freshIdToken() });
  *     client.on('job', ({ job }) => show(job));
  *     client.connect();
