@@ -127,7 +127,7 @@ class Connection:
     def _write_at_once(self, frame: Frame) -> bool:
         """Write a frame if the client is live and owed nothing, and keeps up; none may follow a close frame."""
         transport = self._transport
-        if not self._is_live or self._writer is not None or self._socket.closed or self.is_gone:
+        if not self._is_live or self._writer is not None or self._socket.closed or transport.is_closing():
             return False
         if transport.get_write_buffer_size() > self._limits.unread_bytes:
             return False

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+from collections.abc import Iterator
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from websocket.close_codes import CloseCode
 
@@ -19,6 +23,20 @@ class Transport(StrEnum):
     POLL = "poll"
 
 
+class _Sent(Collector):
+    """Counts by type what was written: a counter of the library's own would cost a tenth of the write."""
+
+    def __init__(self) -> None:
+        self.by_type: Tally[str] = Tally()
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Show the counts."""
+        family = CounterMetricFamily("ws_messages_sent", "Messages written to sockets and streams", labels=["type"])
+        for message_type, count in tuple(self.by_type.items()):
+            family.add_metric([message_type], count)
+        yield family
+
+
 class SocketMetrics:
     """The metrics of all sockets of this process, and of what stands in for them."""
 
@@ -28,16 +46,13 @@ class SocketMetrics:
         self.slow_clients = Counter(
             "ws_slow_client_closed", "Connections closed because the client read too slowly", registry=registry
         )
-        self._sent = Counter("ws_messages_sent", "Messages written to sockets and streams", ["type"], registry=registry)
-        self._sent_by_type: dict[str, Counter] = {}
+        self._sent = _Sent()
+        registry.register(self._sent)
         self._closed = Counter("ws_closed", "Connections closed", ["code", "transport"], registry=registry)
 
     def count_sent(self, message_type: str) -> None:
         """Count one message written."""
-        counter = self._sent_by_type.get(message_type)
-        if counter is None:  # `labels` takes longer than all the rest of counting
-            counter = self._sent_by_type[message_type] = self._sent.labels(message_type)
-        counter.inc()
+        self._sent.by_type[message_type] += 1
 
     def count_opened(self, transport: Transport) -> None:
         """Count one client that has come."""
