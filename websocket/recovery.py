@@ -35,9 +35,7 @@ class Recovery:
         # After a deploy thousands come at once: reading for all together, each would be done as late as the last.
         self._room = asyncio.Semaphore(limits.recoveries_at_once)
 
-    async def frames(
-        self, user_id: UserId, since: str | None, is_gone: Callable[[], bool] = lambda: False
-    ) -> AsyncIterator[Frame]:
+    async def frames(self, user_id: UserId, since: str | None, is_gone: Callable[[], bool]) -> AsyncIterator[Frame]:
         """Tell what a client with this cursor is owed: every event since then, or what is wrong with it and a snapshot.
 
         Only so many are read for at once, in the order they came; nobody waits for longer than ``recovery_seconds``, and
