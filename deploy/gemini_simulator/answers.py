@@ -13,6 +13,8 @@ from deploy.gemini_simulator.faults import MARKER, Markers
 from deploy.gemini_simulator.models import Kind, Model
 from deploy.gemini_simulator.protocol import Call, JSONObject, RefusedError, parse_embedding, parse_generation, to_json
 
+# Plates want to be read at the size they come in.
+VISION_SIDE: Final = 2048
 PICTURE_TOKENS: Final = 1120
 JSON_TYPE: Final = "application/json"
 NO_IMAGE_MESSAGE: Final = (
@@ -75,7 +77,8 @@ def _broken(answer: Answer, markers: Markers, model: Model) -> Answer | None:
 
 
 def _whole(answer: Answer, markers: Markers, method: str, model: Model, call: Call, *, sse: bool) -> Answer:
-    photos = [[pictures.open_photo(data) for data in content.images] for content in call.contents]
+    longest_side = VISION_SIDE if model.kind is Kind.TEXT else pictures.LONGEST_SIDE
+    photos = [[pictures.open_photo(data, longest_side) for data in content.images] for content in call.contents]
     if method == "countTokens":
         return replace(answer, body=to_json(_prompt_tokens(call, "totalTokens", "promptTokensDetails")))
     if model.kind is Kind.EMBEDDING:
@@ -93,7 +96,7 @@ def _whole(answer: Answer, markers: Markers, method: str, model: Model, call: Ca
 
 def _embeddings(method: str, call: Call, photos: list[list[Image.Image]]) -> JSONObject:
     vectors = [
-        {"values": embeddings.embed(content.texts, row, call.dimensions)}
+        {"values": embeddings.embed([MARKER.sub("", text) for text in content.texts], row, call.dimensions)}
         for content, row in zip(call.contents, photos, strict=True)
     ]
     usage = _prompt_tokens(call, "promptTokenCount", "promptTokenDetails")
@@ -166,7 +169,9 @@ class _Generation:
             ratio = self._call.aspect_ratio
             picture = pictures.restyle(self._photos[0], self._call.prompt, ratio, self._seed)
         else:
-            picture = pictures.paint(self._mood().label, self._call.aspect_ratio, self._seed)
+            picture = pictures.paint(
+                lexicon.read_wished_mood(self._subject_text()), self._call.aspect_ratio, self._seed
+            )
         data = base64.b64encode(pictures.encode(picture, mime_type)).decode()
         part: JSONObject = {"inlineData": {"mimeType": mime_type, "data": data}, "thoughtSignature": "c2ltdWxhdGVk"}
         return [part] if self._call.modalities == {"IMAGE"} else [{"text": "Here is your picture."}, part]
@@ -182,11 +187,13 @@ class _Generation:
         return json.dumps(structured.fill(schema, observation), ensure_ascii=False)
 
     def _detections(self, schema: JSONObject) -> tuple[vision.Detection, ...]:
-        if not self._photos or not structured.wants_boxes(schema):
+        with_plates = structured.wants_plates(schema)
+        if not self._photos or not (with_plates or structured.wants_boxes(schema)):
             return ()
         asked = f"{self._call.prompt} {json.dumps(schema, ensure_ascii=False)}".lower()
-        find = vision.find_cracks if "crack" in asked or "균열" in asked else vision.find_vehicles
-        return find(self._photos[0])
+        if "crack" in asked or "균열" in asked:
+            return vision.find_cracks(self._photos[0])
+        return vision.find_vehicles(self._photos[0], with_plates=with_plates)
 
     def _mood(self) -> lexicon.Mood:
         return lexicon.read_mood(self._subject_text())

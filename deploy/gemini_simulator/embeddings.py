@@ -9,11 +9,17 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from PIL import Image, ImageOps, ImageStat
+from PIL import Image, ImageOps
 
 TERMS: Final = 24
 TEXT_FEATURES: Final = 256
-IMAGE_FEATURES: Final = 256 + 48
+GRID: Final = 16
+CELL: Final = 4
+HUES: Final = 24
+HUE_WEIGHT: Final = 4.0
+# What is less colourful than this is grey, or noise.
+LEAST_COLOUR: Final = 5
+IMAGE_FEATURES: Final = HUES + GRID * GRID
 
 
 def embed(texts: Sequence[str], photos: Sequence[Image.Image], dimensions: int) -> list[float]:
@@ -37,12 +43,44 @@ def _projection() -> tuple[tuple[tuple[int, float], ...], ...]:
 
 
 def _image_features(photo: Image.Image) -> list[float]:
-    """Take a 16 x 16 greyscale thumbnail and the histogram of its colours, each centred and of length 1."""
-    greys = ImageOps.grayscale(photo).resize((16, 16)).tobytes()
-    mean = ImageStat.Stat(ImageOps.grayscale(photo)).mean[0]
-    colours = photo.resize((64, 64)).histogram()
-    bins = [sum(colours[start : start + 16]) - 4096 / 16 for start in range(0, 768, 16)]
-    return list(chain(_normalised([grey - mean for grey in greys]), _normalised(bins)))
+    """Take what a place keeps when the light, the cars and the camera's aim change: its colours, then its layout.
+
+    Flat mid-grey is what callers lay over the things that do not matter, so it counts for nothing.
+    """
+    small = photo.resize((GRID * CELL, GRID * CELL), Image.Resampling.BOX)
+    seen = _unmasked(small)
+    hues, layout = _hues(small, seen), _layout(small, seen)
+    return [*(HUE_WEIGHT * value for value in _normalised(hues)), *_normalised(layout)]
+
+
+def _unmasked(small: Image.Image) -> bytes:
+    """Mark with 1 the pixels that are not flat mid-grey."""
+    bands = [band.point([124 <= level <= 132 for level in range(256)]).tobytes() for band in small.split()]
+    return bytes(not (red and green and blue) for red, green, blue in zip(*bands, strict=True))
+
+
+def _hues(small: Image.Image, seen: bytes) -> list[float]:
+    """Count hues by how colourful they are, each in the two bins it lies between."""
+    hue, saturation, value = (band.tobytes() for band in small.convert("HSV").split())
+    bins = [0.0] * HUES
+    for angle, purity, light, counts in zip(hue, saturation, value, seen, strict=True):
+        colour = purity * light / 255 - LEAST_COLOUR
+        if counts and colour > 0:
+            place, share = divmod(angle * HUES / 256, 1)
+            bins[int(place)] += colour * (1 - share)
+            bins[(int(place) + 1) % HUES] += colour * share
+    mean = sum(bins) / HUES
+    return [count - mean for count in bins]
+
+
+def _layout(small: Image.Image, seen: bytes) -> list[float]:
+    """Shrink to 16 x 16 levels around their mean; a cell that is covered for the most part is level with it."""
+    shape = (GRID, GRID)
+    greys = ImageOps.grayscale(small).resize(shape, Image.Resampling.BOX).tobytes()
+    shares = Image.frombytes("L", small.size, bytes(255 * mark for mark in seen)).resize(shape, Image.Resampling.BOX)
+    known = [share > 200 for share in shares.tobytes()]
+    mean = sum(grey for grey, counts in zip(greys, known, strict=True) if counts) / max(1, sum(known))
+    return [grey - mean if counts else 0.0 for grey, counts in zip(greys, known, strict=True)]
 
 
 def _text_features(text: str) -> list[float]:

@@ -21,16 +21,16 @@ SKIES: Final[dict[str, tuple[Colour, Colour, Colour]]] = {
 }
 
 
-def open_photo(data: bytes) -> Image.Image:
-    """Decode an upright RGB photo of at most 1024 pixels a side; refuses with 400 as Gemini does."""
+def open_photo(data: bytes, longest_side: int = LONGEST_SIDE) -> Image.Image:
+    """Decode an upright RGB photo of at most so many pixels a side; refuses with 400 as Gemini does."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image)
-            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+            image.draft("RGB", (longest_side, longest_side))
             photo = ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise RefusedError(400, "Unable to process input image. Please retry or report the problem.") from None
-    photo.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    photo.thumbnail((longest_side, longest_side))
     return photo
 
 

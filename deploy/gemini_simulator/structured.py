@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from deploy.gemini_simulator.lexicon import Mood
+from deploy.gemini_simulator.plates import Plate
 from deploy.gemini_simulator.protocol import JSONObject, RefusedError, pick
 from deploy.gemini_simulator.vision import Detection
 
 DEEPEST: Final = 8
-HANGUL: Final = "가나다라마거너더러머고노도로모구누두루무버서어저보소오조부수우주허하호"
 FORMATS: Final = {
     "date": "2026-01-01",
     "date-time": "2026-01-01T09:00:00Z",
@@ -41,6 +41,15 @@ def wants_boxes(schema: object) -> bool:
     return isinstance(schema, list) and any(wants_boxes(part) for part in schema)
 
 
+def wants_plates(schema: object) -> bool:
+    """Tell whether a schema asks for a plate: any property whose name contains "plate"."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        named = isinstance(properties, dict) and any("plate" in str(name).lower() for name in properties)
+        return named or any(wants_plates(part) for part in schema.values())
+    return isinstance(schema, list) and any(wants_plates(part) for part in schema)
+
+
 def fill(schema: JSONObject, observation: Observation) -> Any:
     """Write a value that is valid for the schema: OpenAPI's dialect or JSON Schema, in either spelling.
 
@@ -60,6 +69,10 @@ class _Place:
     detection: Detection | None = None
     depth: int = 0
 
+    @property
+    def is_plate(self) -> bool:
+        return "plate" in self.name.lower()
+
 
 class _Walk:
     """One walk through one schema. Names of properties say which observation belongs where."""
@@ -73,12 +86,14 @@ class _Walk:
             "array": self._array,
             "integer": lambda schema, place: math.ceil(self._number(schema, place, 1)),
             "number": lambda schema, place: self._number(schema, place, 1e-6),
-            "boolean": lambda _schema, _place: bool(observation.detections),
+            "boolean": self._boolean,
             "null": lambda _schema, _place: None,
             "string": self._string,
         }
 
     def value(self, schema: JSONObject, place: _Place) -> Any:
+        if place.is_plate and self._plate(place) is None and self._allows_null(schema):
+            return None
         schema = self._resolve(schema)
         if "const" in schema:
             return schema["const"]
@@ -99,6 +114,12 @@ class _Walk:
                 return schema
         return {"type": "null"}
 
+    def _allows_null(self, schema: JSONObject) -> bool:
+        given = schema.get("type")
+        branches = [*(pick(schema, "anyOf") or ()), *(pick(schema, "oneOf") or ())]
+        names = [str(name).lower() for name in (given if isinstance(given, list) else [given])]
+        return bool(schema.get("nullable")) or "null" in names or any(self._allows_null(branch) for branch in branches)
+
     def _target(self, reference: str) -> JSONObject:
         target: Any = self._root
         for step in reference.removeprefix("#").strip("/").split("/"):
@@ -109,7 +130,7 @@ class _Walk:
         properties: JSONObject = schema.get("properties") or {}
         detection = place.detection
         if "box_2d" in properties and detection is None and self._seen.detections:
-            detection = self._seen.detections[0]
+            detection = self._seen.detections[0]  # the surest
         # Deep down only what must be there is written, so that a schema that contains itself comes to an end.
         wanted = properties if place.depth < DEEPEST else schema.get("required") or ()
         return {
@@ -148,12 +169,15 @@ class _Walk:
         above, below = pick(schema, "exclusiveMinimum"), pick(schema, "exclusiveMaximum")
         low = schema.get("minimum", -math.inf if above is None else above + gap)
         high = schema.get("maximum", math.inf if below is None else below - gap)
-        number: float = min(max(self._observed_number(place.name.lower(), place.detection), low), high)
+        number: float = min(max(self._observed_number(place), low), high)
         step = pick(schema, "multipleOf")
         return math.ceil(number / step) * float(step) if step else number
 
-    def _observed_number(self, name: str, detection: Detection | None) -> float:
-        seen = self._seen
+    def _observed_number(self, place: _Place) -> float:
+        seen, name, detection = self._seen, place.name.lower(), place.detection
+        if place.is_plate:
+            plate = self._plate(place)
+            return plate.confidence if plate else 0.0
         if name in seen.mood.emotions:
             return seen.mood.emotions[name]
         if "count" in name:
@@ -163,28 +187,41 @@ class _Walk:
             return detection.confidence if detection else surest
         return seen.mood.score if "score" in name else 0.0
 
+    def _boolean(self, _schema: JSONObject, place: _Place) -> bool:
+        return self._plate(place) is not None if place.is_plate else bool(self._seen.detections)
+
     def _string(self, schema: JSONObject, place: _Place) -> str:
-        """Fit format, length and, as far as a candidate does, the pattern."""
+        """Fit format, length and, as far as a candidate does, the pattern; a plate is what was read, or empty."""
+        if place.is_plate:
+            plate = self._plate(place)
+            return plate.text if plate else ""
         text = FORMATS.get(schema.get("format", ""), self._observed_string(place.name.lower(), place.detection))
         if pattern := schema.get("pattern"):
-            candidates = (text, self._plate(), "simulated", "1", "A1", "2026-01-01", "09:00", "#336699")
+            candidates = (text, "simulated", "1", "A1", "2026-01-01", "09:00", "#336699")
             return next((candidate for candidate in candidates if re.search(pattern, candidate)), text)
         least, most = int(pick(schema, "minLength") or 0), int(pick(schema, "maxLength") or 10_000)
         return text.ljust(least, ".")[:most]
 
     def _observed_string(self, name: str, detection: Detection | None) -> str:
-        if "plate" in name:
-            return self._plate()
         if name in {"label", "type", "kind", "class"} and detection:
             return detection.label
         if name in {"sentiment", "mood", "label"}:
             return self._seen.mood.label
+        if name == "scene":
+            return self._scene()
         return f"Simulated {name}".strip()
 
-    def _plate(self) -> str:
-        """Make up a plate of the Korean form: the simulator reads no characters."""
-        chance = random.Random(self._seen.seed)  # noqa: S311 - repeatable on purpose
-        return f"{chance.randrange(10, 1000)}{chance.choice(HANGUL)}{chance.randrange(1000, 10000)}"
+    def _scene(self) -> str:
+        """Describe what an illustrator could paint for the text."""
+        about = ", ".join(self._seen.keywords[:3]) or "an ordinary day"
+        feeling = {"positive": "a happy", "negative": "a sad"}.get(self._seen.mood.label, "an everyday")
+        return f"A gentle scene about {about}, in {feeling} mood."
+
+    def _plate(self, place: _Place) -> Plate | None:
+        """Return the plate of the vehicle a value is about: its own, or else that of the largest."""
+        largest = max(self._seen.detections, key=lambda detection: detection.area, default=None)
+        subject = place.detection or largest
+        return subject.plate if subject else None
 
 
 def _type(schema: JSONObject) -> str:

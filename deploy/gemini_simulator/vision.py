@@ -1,9 +1,20 @@
-"""Simple detectors that really look at the pixels: dark vehicle-like regions, thin dark crack-like lines."""
+"""Detectors that really look at the pixels: dark vehicles with their plates, thin dark cracks."""
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
+from PIL import Image, ImageOps
+
+from deploy.gemini_simulator import cracks, plates
+from deploy.gemini_simulator.plates import Plate
+from deploy.gemini_simulator.regions import Region, find_regions, mark
+
+Box = tuple[int, int, int, int]
+
+SEARCH_SIDE: Final = 480
+LEAST_SHARE: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,117 +22,106 @@ class Detection:
     """Something found: `box` is [ymin, xmin, ymax, xmax] in thousandths of the photo, as Gemini gives it."""
 
     label: str
-    box: tuple[int, int, int, int]
+    box: Box
     confidence: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
-    """Marked pixels that touch: their bounds (right and bottom exclusive) and how many they are."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    pixels: int
+    plate: Plate | None = None
 
     @property
-    def width(self) -> int:
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top
-
-    @property
-    def fill(self) -> float:
-        return self.pixels / (self.width * self.height)
-
-
-def find_vehicles(photo: Image.Image) -> tuple[Detection, ...]:
-    """Find compact regions clearly darker than the rest, most confident first."""
-    grey = _shrink(photo, 160).filter(ImageFilter.GaussianBlur(1.5))
-    statistics = ImageStat.Stat(grey)
-    limit = statistics.mean[0] - max(18.0, 0.7 * statistics.stddev[0])
-    dark = grey.point([255 if level < limit else 0 for level in range(256)])
-    area = dark.width * dark.height
-    regions = [
-        region
-        for region in _regions(dark)
-        if 0.012 <= region.width * region.height / area <= 0.8
-        and region.fill >= 0.4
-        and 0.35 <= region.width / region.height <= 5
-    ]
-    return _detections(dark, "car", ((region, 0.5 + region.fill * 0.48) for region in regions))
+    def area(self) -> int:
+        top, left, bottom, right = self.box
+        return (bottom - top) * (right - left)
 
 
 def find_cracks(photo: Image.Image) -> tuple[Detection, ...]:
-    """Find thin lines darker than what surrounds them, most confident first."""
-    grey = _shrink(photo, 320)
-    darker = ImageChops.subtract(grey.filter(ImageFilter.GaussianBlur(6)), grey)
-    marked = darker.point([255 if level > 22 else 0 for level in range(256)])
-    shortest = 0.1 * max(marked.size)
-    lines = []
-    for region in _regions(marked):
-        length = max(region.width, region.height)
-        thickness = region.pixels / length
-        if length >= shortest and thickness <= max(6.0, 0.12 * length):
-            lines.append((region, min(0.97, 0.55 + 0.6 * length / max(marked.size))))
-    return _detections(marked, "crack", lines)
-
-
-def _shrink(photo: Image.Image, longest_side: int) -> Image.Image:
-    grey = ImageOps.grayscale(photo)
-    grey.thumbnail((longest_side, longest_side))
-    return grey
-
-
-def _detections(image: Image.Image, label: str, found: Iterable[tuple[Region, float]]) -> tuple[Detection, ...]:
-    detections = (
-        Detection(
-            label=label,
-            box=(
-                region.top * 1000 // image.height,
-                region.left * 1000 // image.width,
-                region.bottom * 1000 // image.height,
-                region.right * 1000 // image.width,
-            ),
-            confidence=round(confidence, 2),
-        )
-        for region, confidence in found
+    """Find thin jagged lines darker than what surrounds them, most confident first."""
+    found = (
+        Detection(label="crack", box=_thousandths(crack.box, crack.size), confidence=crack.confidence)
+        for crack in cracks.find(photo)
     )
-    return tuple(sorted(detections, key=lambda detection: -detection.confidence))
+    return tuple(sorted(found, key=lambda detection: -detection.confidence))
 
 
-def _regions(marked: Image.Image) -> list[Region]:
-    """List the connected regions of a picture whose marked pixels are not zero."""
-    width = marked.width
-    left = {index for index, level in enumerate(marked.tobytes()) if level}
-    regions = []
-    while left:
-        members = _grow(left, width)
-        rows = [index // width for index in members]
-        columns = [index % width for index in members]
-        regions.append(
-            Region(
-                left=min(columns),
-                top=min(rows),
-                right=max(columns) + 1,
-                bottom=max(rows) + 1,
-                pixels=len(members),
-            )
-        )
-    return regions
+def find_vehicles(photo: Image.Image, *, with_plates: bool = False) -> tuple[Detection, ...]:
+    """Find compact regions clearly darker than the brightest parts, most confident first."""
+    grey = ImageOps.grayscale(photo)
+    small = grey.copy()
+    small.thumbnail((SEARCH_SIDE, SEARCH_SIDE))
+    dark_below = 0.45 * _brightest(small)
+    regions = [region for region in find_regions(mark(small, below=dark_below)) if _is_vehicle(region, small.size)]
+    # What lies within a vehicle is a part of it: a digit of its plate, seen from near, is dark and compact too.
+    regions = [region for region in regions if not any(_holds(other, region) for other in regions)]
+    describe = partial(_vehicle, grey, small.size, dark_below, with_plates=with_plates)
+    return tuple(sorted(map(describe, regions), key=lambda detection: -detection.confidence))
 
 
-def _grow(left: set[int], width: int) -> list[int]:
-    """Take one pixel and all it touches, corners included, out of those left."""
-    members = [left.pop()]
-    for index in members:
-        column = index % width
-        steps = range(-1 if column else 0, 2 if column < width - 1 else 1)
-        for neighbour in (index + row + step for row in (-width, 0, width) for step in steps):
-            if neighbour in left:
-                left.remove(neighbour)
-                members.append(neighbour)
-    return members
+def _vehicle(
+    grey: Image.Image, searched: tuple[int, int], dark_below: float, region: Region, *, with_plates: bool
+) -> Detection:
+    edges = _edges(grey, searched, dark_below, region)
+    plate = plates.read(grey.crop(edges)) if with_plates else None
+    return Detection(
+        label="truck" if _is_tall_box(region) else "car",
+        box=_thousandths(edges, grey.size),
+        confidence=_confidence(region, searched),
+        plate=plate,
+    )
+
+
+def _brightest(grey: Image.Image) -> int:
+    """Return the level that one pixel in forty reaches: what the light is like, however much of it is car."""
+    left = grey.width * grey.height // 40
+    for level, count in reversed(list(enumerate(grey.histogram()))):
+        left -= count
+        if left < 0:
+            return level
+    return 0
+
+
+def _is_vehicle(region: Region, size: tuple[int, int]) -> bool:
+    share = region.width * region.height / (size[0] * size[1])
+    return share >= LEAST_SHARE and region.fill >= 0.4 and 0.35 <= region.width / region.height <= 5
+
+
+def _holds(outer: Region, inner: Region) -> bool:
+    return (
+        outer is not inner
+        and outer.left <= inner.left
+        and outer.top <= inner.top
+        and outer.right >= inner.right
+        and outer.bottom >= inner.bottom
+    )
+
+
+def _is_tall_box(region: Region) -> bool:
+    """Tell a truck: taller than wide, and as wide near its top as at its widest."""
+    row = region.top + region.height // 8
+    near_top = sum(run.end - run.start for run in region.runs if run.row == row)
+    return region.height > 1.1 * region.width and near_top > 0.85 * region.width
+
+
+def _confidence(region: Region, size: tuple[int, int]) -> float:
+    """Be surer of what is large, compact and not cut off by the photo's edge."""
+    share = region.width * region.height / (size[0] * size[1])
+    cut = region.left == 0 or region.top == 0 or region.right == size[0] or region.bottom == size[1]
+    size_bonus = 0.25 * math.sqrt(min(1.0, share / 0.06))
+    return round(0.5 + size_bonus + 0.22 * region.fill - 0.12 * cut, 2)
+
+
+def _edges(grey: Image.Image, searched: tuple[int, int], dark_below: float, region: Region) -> Box:
+    """Look again at full size for where the dark begins and ends: left, top, right, bottom."""
+    scale = grey.width / searched[0]
+    left, top = max(0, round((region.left - 1.5) * scale)), max(0, round((region.top - 1.5) * scale))
+    right = min(grey.width, round((region.right + 1.5) * scale))
+    bottom = min(grey.height, round((region.bottom + 1.5) * scale))
+    dark = mark(grey.crop((left, top, right, bottom)), below=dark_below).getbbox()
+    return (left + dark[0], top + dark[1], left + dark[2], top + dark[3]) if dark else (left, top, right, bottom)
+
+
+def _thousandths(edges: Box, size: tuple[int, int]) -> Box:
+    left, top, right, bottom = edges
+    return (
+        round(top * 1000 / size[1]),
+        round(left * 1000 / size[0]),
+        round(bottom * 1000 / size[1]),
+        round(right * 1000 / size[0]),
+    )

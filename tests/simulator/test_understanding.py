@@ -11,12 +11,10 @@ from google import genai
 from google.genai import types
 from pydantic import BaseModel, ConfigDict, Field
 
+from tests.simulator.asking import EMBEDDING, VISION, cosine, embed
 from tests.simulator.photos import encode, message, portrait, street, wall
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-VISION = "gemini-3.5-flash-lite"
-EMBEDDING = "gemini-embedding-2"
 
 
 class Kind(StrEnum):
@@ -132,21 +130,6 @@ async def test_mood_and_keywords_come_from_the_words(gemini: genai.Client) -> No
     assert moods[0].joy > moods[0].sadness
     assert moods[0].keywords[0] == "공원"
     assert "station" in moods[1].keywords
-
-
-async def embed(client: genai.Client, *contents: types.Part | str) -> list[list[float]]:
-    """Return one vector per content."""
-    answer = await client.aio.models.embed_content(
-        model=EMBEDDING,
-        contents=[message(content) for content in contents],
-        config=types.EmbedContentConfig(output_dimensionality=768),
-    )
-    return [embedding.values or [] for embedding in answer.embeddings or []]
-
-
-def cosine(first: list[float], second: list[float]) -> float:
-    """Return the cosine of two vectors of length 1."""
-    return sum(a * b for a, b in zip(first, second, strict=True))
 
 
 async def test_similar_images_lie_closer_than_different_ones(gemini: genai.Client) -> None:
