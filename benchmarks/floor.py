@@ -22,6 +22,7 @@ from benchmarks.stage import ROOT, Figures
 from consumers import gemini
 from consumers.gate import Gate, GateConfig
 from consumers.gate_state import GateMetrics
+from consumers.gates import Gates
 from consumers.gemini import Gemini, GeminiConfig
 from consumers.images import Picture, prepare
 from consumers.metrics import PoolMetrics
@@ -76,7 +77,7 @@ class BareCalls:
         answer = await self._clients.s3.get_object(Bucket=os.environ["UPLOAD_BUCKET"], Key=self._key)
         async with answer["Body"] as body:
             await body.read()
-        painting = await self._model.edit("Turn this photo into a clean professional headshot.", self._prepared, self)
+        painting = await self._model.paint("Turn this photo into a clean professional headshot.", self._prepared, self)
         await self._clients.s3.put_object(
             Bucket=os.environ["RESULT_BUCKET"], Key=f"generated/floor/{job_id}.png", Body=painting.content
         )
@@ -168,7 +169,7 @@ async def measure(jobs: int, concurrency: int) -> dict[str, float]:
             session,
             config,
             FixedKey("floor"),
-            {config.image_model: gate},
+            Gates({config.image_model: gate}),
             PoolMetrics(registry),
             lambda model, use: None,
         )
@@ -176,7 +177,7 @@ async def measure(jobs: int, concurrency: int) -> dict[str, float]:
         await calls.prepare()
         names = [f"floor_{secrets.token_hex(8)}" for _ in range(jobs)]
         await _all(concurrency, [calls.submit(name) for name in names[:20]])  # the first of everything is slow
-        await model.edit("warm", prepare(photo), calls)
+        await model.paint("warm", prepare(photo), calls)
         submit_ms = await _cpu_milliseconds(_all(concurrency, [calls.submit(name) for name in names[20:]]), jobs - 20)
         run_ms = await _cpu_milliseconds(_run_all(calls, names, concurrency), jobs)
         # What is left here would be taken for jobs by the next service that starts on this cloud.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobs import clock
-from jobs.events import EventType, JobEvent, JobProgress, Notice, Stage
+from jobs.events import EventType, JobEvent, JobProgress, Stage
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import Charge, Job, ModelUse, Output, Status
 
@@ -66,7 +66,7 @@ def lives(*, jobs_per_second: float, seconds: float, users: int, busy_users: int
     return sorted(steps)
 
 
-def notice(step: Step, stamp: int | None = None) -> Notice:
+def notice(step: Step, stamp: int | None = None) -> JobEvent | JobProgress:
     """Make the notice of a step, stamped with these nanoseconds of the monotonic clock, or with now."""
     what = STEPS[step.number][1]
     text = f"stamped {time.monotonic_ns() if stamp is None else stamp:019d}"

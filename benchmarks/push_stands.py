@@ -18,7 +18,7 @@ from jobs import aws, clock
 from jobs.aws import AWSConfig
 from jobs.conditions import Conditions, Degradation
 from jobs.event_log import Cursor, EventLog
-from jobs.events import EventBus, InProcessBus, JobEvent, Notice
+from jobs.events import Event, EventBus, InProcessBus, JobEvent, Notice
 from jobs.files import Files
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Status
@@ -86,7 +86,7 @@ class Contents:
         for step in steps:
             notice = push_frames.notice(step, stamp=0)
             if isinstance(notice, JobEvent):
-                frame = messages.job_event(notice, await self._views.view(notice.job))
+                frame = messages.event(notice, await self._views.view(notice.job))
             else:
                 frame = messages.job_progress(notice)
             self._contents[step] = frame.content
@@ -254,7 +254,7 @@ async def _cancel(user_id: UserId, job_id: JobId) -> dict[str, JSON]:
 
 
 class _EmptyLog:
-    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[JobEvent]:
-        events: tuple[JobEvent, ...] = ()
+    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[Event]:
+        events: tuple[Event, ...] = ()
         for event in events:
             yield event

@@ -17,7 +17,7 @@ from consumers.gemini import CallFailed, Gemini
 from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
-from consumers.pipelines import Pipelines, Report, Work
+from consumers.pipelines import Pipelines, Progress, Report, Work
 from jobs import clock, moves
 from jobs.errors import (
     CloudUnavailable,
@@ -30,7 +30,7 @@ from jobs.errors import (
     TransientError,
     WorkerLost,
 )
-from jobs.events import EventBus, JobEvent, JobProgress, Notice, Stage
+from jobs.events import EventBus, JobEvent, JobProgress, Notice
 from jobs.files import Files
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
@@ -44,7 +44,7 @@ MAX_RECEIVES: Final = 3
 _PATIENCE_SHARE: Final = 0.5
 """So much of the lease is left, at the least, when the work ends: the last beat is not older than a third."""
 _MAX_DEFERRED_SECONDS: Final = clock.DAY_SECONDS
-_OWNERS_DOING: Final = frozenset({"content_rejected", "file_not_found", "invalid_image"})
+_OWNERS_DOING: Final = frozenset({"content_rejected", "file_not_found", "invalid_image", "missing_metadata"})
 """Codes of failures that need no trace in the log: nothing of ours has failed."""
 
 
@@ -134,8 +134,9 @@ class Attempt:
             self._work_limit.reschedule(asyncio.get_running_loop().time())
 
     def _watch(self, notice: Notice) -> None:
-        job = notice.job
-        if isinstance(notice, JobEvent) and job.job_id == self._delivery.job_id and job.terminal:
+        if not isinstance(notice, JobEvent):
+            return
+        if notice.job.job_id == self._delivery.job_id and notice.job.terminal:
             self._stop(JobEnded)  # canceled by its owner, or by whoever knows better
 
     async def _claim(self, job_id: JobId) -> Job | None:
@@ -213,11 +214,12 @@ class Attempt:
             report=self._reporter(job),
             note_call=self._note_call,
             is_billed=self._note_use,
+            is_last_try=self._delivery.receives >= MAX_RECEIVES,
         )
         try:
             # Only the work can be stopped; claiming before it and writing after it always run to their end.
             async with asyncio.timeout(self._workshop.deadline_seconds) as self._work_limit:
-                return await pipeline(work)
+                return await pipeline.do(work)
         except DarkroomError:
             raise
         except TimeoutError as error:
@@ -232,9 +234,17 @@ class Attempt:
             self._workshop.bus.forget_progress(job.job_id)
 
     def _reporter(self, job: Job) -> Report:
-        def report(stage: Stage, fraction: float, message: str) -> None:
-            now = clock.now_milliseconds()
-            self._workshop.bus.publish(JobProgress(job=job, at=now, stage=stage, fraction=fraction, message=message))
+        def report(progress: Progress) -> None:
+            self._workshop.bus.publish(
+                JobProgress(
+                    job=job,
+                    at=clock.now_milliseconds(),
+                    stage=progress.stage,
+                    fraction=progress.fraction,
+                    message=progress.message,
+                    partial=progress.partial,
+                )
+            )
 
         return report
 

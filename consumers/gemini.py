@@ -11,18 +11,21 @@ import asyncio
 import itertools
 import json
 import logging
+import math
 import random
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from functools import cache
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import aiohttp
 import pydantic
 from google import genai
 from google.genai import errors, types
+from pydantic import BaseModel
 
 from consumers import metrics
 from consumers.failures import (
@@ -37,6 +40,7 @@ from consumers.failures import (
 )
 from consumers.gate import Gate
 from consumers.gate_state import NotNow
+from consumers.gates import Gates
 from consumers.images import Picture
 from consumers.limits import BreakerState
 from jobs.errors import DarkroomError
@@ -48,7 +52,13 @@ logger = logging.getLogger(__name__)
 MIN_TIMEOUT_SECONDS: Final = 10
 LONELY_SECONDS: Final = (5, 900)
 """So long a job is put off, first and at most, that failed while no other was answered: nobody can tell it from an outage."""
+EMBEDDING_DIMENSIONS: Final = 768
+"""As Google recommends where the full 3072 are not needed."""
+_MAX_ANSWER_TOKENS: Final = 8192
 T = TypeVar("T")
+Given = TypeVar("Given")
+Answer = TypeVar("Answer", bound=BaseModel)
+Vector: TypeAlias = tuple[float, ...]
 
 
 class CallFailed(DarkroomError):
@@ -67,10 +77,14 @@ class CallFailed(DarkroomError):
 class GeminiConfig:
     """Where and how to call. ``base_url`` None is Google; times in seconds.
 
+    A model that is not named is not called.
+
     ``patience_seconds``: how long a call may wait at the gate before its job is put off. ``pace`` scales the back-off.
     """
 
     image_model: str
+    vision_model: str = ""
+    embedding_model: str = ""
     base_url: str | None = None
     timeout_seconds: float = 100
     connections: int = 600
@@ -88,6 +102,15 @@ class Painting:
     milliseconds: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Generic[Answer]):
+    """What the vision model made of a photo or a text."""
+
+    answer: Answer
+    model_name: str
+    milliseconds: int
+
+
 class Customer(Protocol):
     """Whoever has a model called for a job."""
 
@@ -98,10 +121,23 @@ class Customer(Protocol):
         """Hear what an answer costs, useless ones included."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request(Generic[Given, T]):
+    """One wish to a model: how it is sent (with a seed from the second try on), what its answer costs, and what it means.
+
+    ``read`` is given the seconds it took, and raises CallFailed for what is of no use.
+    """
+
+    model: str
+    send: Callable[[genai.Client, int | None], Awaitable[Given]]
+    use_of: Callable[[Given], ModelUse]
+    read: Callable[[Given, float], T]
+
+
 class Gemini:
     """Calls the models, each through its gate, and tries again as ``consumers.failures`` says.
 
-    ``spend(model, use)`` is told what each answer costs.
+    ``spend(model, use)`` is told what each answer costs. All calls raise CallFailed, and NotNow: the job can wait.
     """
 
     def __init__(
@@ -109,7 +145,7 @@ class Gemini:
         session: aiohttp.ClientSession,
         config: GeminiConfig,
         key: Key,
-        gates: Mapping[str, Gate],
+        gates: Gates,
         meters: metrics.PoolMetrics,
         spend: Callable[[str, ModelUse], None],
     ) -> None:
@@ -123,45 +159,73 @@ class Gemini:
         self._client_key = ""
         self._chance = random.Random()  # noqa: S311 - jitter is no secret
 
-    async def edit(self, prompt: str, photo: Picture, customer: Customer) -> Painting:
-        """Have the image model make a picture of the photo and the words. Raises CallFailed, and NotNow: the job can wait."""
-        parts = [types.Part.from_bytes(data=photo.content, mime_type=photo.content_type), types.Part(text=prompt)]
-        config = types.GenerateContentConfig(
-            response_modalities=["IMAGE"],
-            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-        )
-        return await self._generate(self._config.image_model, parts, config, self._painting_of, customer)
+    async def paint(self, prompt: str, photo: Picture | None, customer: Customer) -> Painting:
+        """Have the image model make a picture of the words, and of the photo if there is one."""
+        model = self._config.image_model
 
-    def _painting_of(self, answer: types.GenerateContentResponse, seconds: float) -> Painting:
-        content, content_type = _picture_of(answer)
-        return Painting(
-            content=content,
-            content_type=content_type,
-            model_name=self._config.image_model,
-            milliseconds=round(seconds * 1000),
-        )
+        def read(answer: types.GenerateContentResponse, seconds: float) -> Painting:
+            _refuse(answer)
+            content, content_type = _picture_of(answer)
+            return Painting(
+                content=content, content_type=content_type, model_name=model, milliseconds=round(seconds * 1000)
+            )
 
-    async def _generate(
-        self,
-        model: str,
-        parts: list[types.Part],
-        config: types.GenerateContentConfig,
-        read: Callable[[types.GenerateContentResponse, float], T],
-        customer: Customer,
-    ) -> T:
-        """Call until there is an answer that ``read`` takes, or the class of the failure says that it is enough."""
-        gate = self._gates[model]
-        contents = types.Content(role="user", parts=parts)
+        config = _config(response_modalities=["IMAGE"])
+        return await self._answered(_generation(model, _parts(photo, prompt), config, read), customer)
+
+    async def ask(
+        self, instruction: str, answer_model: type[Answer], customer: Customer, *, photo: Picture | None, text: str = ""
+    ) -> Reading[Answer]:
+        """Have the vision model look at the photo, or read the text, and answer in the form of ``answer_model``."""
+        model = self._config.vision_model
+
+        def read(answer: types.GenerateContentResponse, seconds: float) -> Reading[Answer]:
+            _refuse(answer)
+            said = _structured(answer, answer_model)
+            return Reading(answer=said, model_name=model, milliseconds=round(seconds * 1000))
+
+        config = _config(
+            system_instruction=instruction,
+            response_mime_type="application/json",
+            response_json_schema=_schema_of(answer_model),
+            max_output_tokens=_MAX_ANSWER_TOKENS,
+            media_resolution=types.MediaResolution.MEDIA_RESOLUTION_HIGH if photo else None,
+            thinking_config=types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW),
+        )
+        return await self._answered(_generation(model, _parts(photo, text or instruction), config, read), customer)
+
+    async def embed(self, pictures: Sequence[Picture], customer: Customer) -> list[Vector]:
+        """Return a vector of length 1 for each picture: alike pictures lie close together."""
+
+        async def send(client: genai.Client, _: int | None) -> types.EmbedContentResponse:
+            # Bare parts would be fused into one vector.
+            contents = [types.Content(role="user", parts=_parts(picture)) for picture in pictures]
+            config = types.EmbedContentConfig(output_dimensionality=EMBEDDING_DIMENSIONS)
+            return await client.aio.models.embed_content(
+                model=self._config.embedding_model, contents=contents, config=config
+            )
+
+        request = _Request(
+            model=self._config.embedding_model,
+            send=send,
+            use_of=lambda _: ModelUse(calls=1),  # its answers do not say what they cost
+            read=lambda answer, _: _vectors(answer, len(pictures)),
+        )
+        return await self._answered(request, customer)
+
+    async def _answered(self, request: _Request[Given, T], customer: Customer) -> T:
+        """Call until there is an answer of use, or the class of the failure says that it is enough."""
+        gate = self._gates[request.model]
         began = gate.now()
-        deadline = time.monotonic() + self._config.patience_seconds
+        deadline = time.monotonic() + self._gates.patience_seconds(self._config.patience_seconds)
         for attempt in itertools.count(1):
             try:
                 # All waits at the gate together take the patience once: a job that is throttled for long is put off.
                 patience = max(0, deadline - time.monotonic())
-                return await self._call_once(gate, model, contents, config, patience, read, customer)
+                # With the same seed the same dice would fall the same way.
+                return await self._call_once(gate, request, attempt - 1 or None, patience, customer)
             except CallFailed as error:
                 await self._wait_or_raise(gate, error, attempt, began)
-            config = config.model_copy(update={"seed": attempt})  # the same dice would fall the same way
         raise AssertionError  # counting has no end
 
     async def _wait_or_raise(self, gate: Gate, error: CallFailed, attempt: int, began: float) -> None:
@@ -174,26 +238,18 @@ class Gemini:
             await asyncio.sleep(self._config.pace * back_off(policy, attempt, self._chance))
 
     async def _call_once(
-        self,
-        gate: Gate,
-        model: str,
-        contents: types.Content,
-        config: types.GenerateContentConfig,
-        patience_seconds: float,
-        read: Callable[[types.GenerateContentResponse, float], T],
-        customer: Customer,
+        self, gate: Gate, request: _Request[Given, T], seed: int | None, patience_seconds: float, customer: Customer
     ) -> T:
         async with gate.admit(patience_seconds) as permit:
             customer.call_begins()
             started = time.monotonic()
             try:
-                with self._meters.gemini_call(model), _mapped_errors():
+                with self._meters.gemini_call(request.model), _mapped_errors():
                     async with asyncio.timeout(self._config.timeout_seconds):
-                        answer = await self._post(model, contents, config)
+                        answer = await self._post(request, seed)
                     # Refused and unusable answers cost as well.
-                    self._bill(model, _use_of(answer), customer)
-                    _refuse(answer)
-                    result = read(answer, time.monotonic() - started)
+                    self._bill(request.model, request.use_of(answer), customer)
+                    result = request.read(answer, time.monotonic() - started)
             except CallFailed as error:
                 permit.failed(error.failure, error.retry_after_seconds)
                 raise
@@ -205,17 +261,14 @@ class Gemini:
         self._spend(model, use)
         customer.is_billed(use)
 
-    async def _post(
-        self, model: str, contents: types.Content, config: types.GenerateContentConfig
-    ) -> types.GenerateContentResponse:
-        client = await self._current_client()
+    async def _post(self, request: _Request[Given, T], seed: int | None) -> Given:
         try:
-            return await client.aio.models.generate_content(model=model, contents=contents, config=config)
+            return await request.send(await self._current_client(), seed)
         except errors.ClientError as error:
             renewed = await self._renewed_client(error)
             if renewed is None:
                 raise
-            return await renewed.aio.models.generate_content(model=model, contents=contents, config=config)
+            return await request.send(renewed, seed)
 
     async def _renewed_client(self, error: errors.ClientError) -> genai.Client | None:
         """Return a client with a newer key when this error says that the key was refused and there is one."""
@@ -265,6 +318,60 @@ async def open_session(config: GeminiConfig) -> AsyncIterator[aiohttp.ClientSess
     connector = aiohttp.TCPConnector(limit=config.connections, keepalive_timeout=60)
     async with aiohttp.ClientSession(connector=connector, read_bufsize=2**22) as session:
         yield session
+
+
+def _parts(photo: Picture | None, text: str = "") -> list[types.Part]:
+    parts = [types.Part.from_bytes(data=photo.content, mime_type=photo.content_type)] if photo else []
+    return [*parts, types.Part(text=text)] if text else parts
+
+
+def _config(**wishes: Any) -> types.GenerateContentConfig:
+    return types.GenerateContentConfig(
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True), **wishes
+    )
+
+
+def _generation(
+    model: str,
+    parts: list[types.Part],
+    config: types.GenerateContentConfig,
+    read: Callable[[types.GenerateContentResponse, float], T],
+) -> _Request[types.GenerateContentResponse, T]:
+    contents = types.Content(role="user", parts=parts)
+
+    async def send(client: genai.Client, seed: int | None) -> types.GenerateContentResponse:
+        seeded = config if seed is None else config.model_copy(update={"seed": seed})
+        return await client.aio.models.generate_content(model=model, contents=contents, config=seeded)
+
+    return _Request(model=model, send=send, use_of=_use_of, read=read)
+
+
+@cache
+def _schema_of(answer_model: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema to send; made anew for each call it costs a millisecond."""
+    return answer_model.model_json_schema()
+
+
+def _structured(answer: types.GenerateContentResponse, answer_model: type[Answer]) -> Answer:
+    """Read what the model has written in the form that was asked for; what does not have it is of no use."""
+    said = "".join(part.text or "" for part in answer.parts or [] if not part.thought)
+    try:
+        return answer_model.model_validate_json(said)
+    except pydantic.ValidationError:
+        # Without its text: it may quote what the user wrote.
+        raise CallFailed(FailureClass.UNUSABLE_ANSWER) from None
+
+
+def _vectors(answer: types.EmbedContentResponse, wanted: int) -> list[Vector]:
+    vectors = [_of_length_one(embedding.values or []) for embedding in answer.embeddings or []]
+    if len(vectors) != wanted or not all(vectors):
+        raise CallFailed(FailureClass.UNUSABLE_ANSWER)
+    return vectors
+
+
+def _of_length_one(values: Sequence[float]) -> Vector:
+    length = math.hypot(*values)
+    return tuple(value / length for value in values) if length else ()
 
 
 def _picture_of(answer: types.GenerateContentResponse) -> tuple[bytes, str]:

@@ -10,9 +10,8 @@ from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt
-from consumers.gate import Gate
+from consumers.gates import Gates
 from consumers.heartbeat import Heartbeat
-from consumers.limits import BreakerState
 from consumers.metrics import PoolMetrics
 from jobs.errors import CloudUnavailable
 from jobs.work_queue import Delivery, WorkQueue
@@ -32,7 +31,7 @@ class Pool:
         self,
         queue: WorkQueue,
         begin: Begin,
-        gate: Gate,
+        gates: Gates,
         heartbeat: Heartbeat,
         acknowledger: Acknowledger,
         meters: PoolMetrics,
@@ -41,7 +40,7 @@ class Pool:
     ) -> None:
         self._queue = queue
         self._begin = begin
-        self._gate = gate
+        self._gates = gates
         self._heartbeat = heartbeat
         self._acknowledger = acknowledger
         self._meters = meters
@@ -97,8 +96,8 @@ class Pool:
         while True:
             free = await self._free_slots()
             # A message fetched while the model takes nothing would only wait here, its receive used up.
-            await self._gate.wait_until_fetching_makes_sense()
-            if self._gate.state.breaker is BreakerState.HALF_OPEN:
+            await self._gates.wait_until_fetching_makes_sense()
+            if self._gates.only_probes:
                 free = 1  # one probe is enough to find out
             try:
                 deliveries = await self._queue.receive(free)
@@ -113,7 +112,8 @@ class Pool:
                 self._start(delivery)
 
     async def _free_slots(self) -> int:
-        while len(self._running) >= self._slots:
+        # While the model of some is shut, those that wait for it leave half of the slots to the others.
+        while len(self._running) >= self._slots or self._gates.held_up > self._slots // 2:
             self._slot_freed.clear()
             await self._slot_freed.wait()
         return self._slots - len(self._running)

@@ -99,11 +99,14 @@ class _Provisioning:
         outputs = await self.apply(parameters)
         names = await self.physical_names()
         jwks_url = f"{environment['AWS_ENDPOINT_URL']}/{outputs['CognitoUserPoolId']}/.well-known/jwks.json"
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_check_keys(jwks_url))
-            for name, resource in self.resources.items():
-                if settle := self.settlers.get(resource["Type"]):
-                    group.create_task(settle(self, names[name], resource["Properties"]))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_check_keys(jwks_url))
+                for name, resource in self.resources.items():
+                    if settle := self.settlers.get(resource["Type"]):
+                        group.create_task(settle(self, names[name], resource["Properties"]))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures  # one sentence is for a person
         return outputs
 
     async def apply(self, parameters: Mapping[str, str]) -> dict[str, str]:
@@ -157,13 +160,17 @@ class _Provisioning:
         return {item["LogicalResourceId"]: item["PhysicalResourceId"] for item in found["StackResources"]}
 
     async def settle_table(self, table: str, properties: dict[str, Any]) -> None:
-        """Switch on expiry and recovery, which the emulator's CloudFormation drops; check them and the indexes."""
+        """Switch on expiry and recovery, which the emulator's CloudFormation drops; check them, the keys and the indexes."""
         if wanted := properties.get("TimeToLiveSpecification"):
             await self.expire(table, wanted)
         await self.dynamodb.update_continuous_backups(
             TableName=table, PointInTimeRecoverySpecification=properties["PointInTimeRecoverySpecification"]
         )
         found = (await self.dynamodb.describe_table(TableName=table))["Table"]
+        if _keys(found["KeySchema"]) != _keys(properties["KeySchema"]):
+            raise ProvisioningFailed(
+                f"The table {table} has the keys of an older version of Darkroom; start with another data folder."
+            )
         indexes = {index["IndexName"] for index in found.get("GlobalSecondaryIndexes", [])}
         missing = {index["IndexName"] for index in properties.get("GlobalSecondaryIndexes", [])} - indexes
         if missing:
@@ -193,6 +200,10 @@ class _Provisioning:
             raise ProvisioningFailed(f"The queue {url} has no dead-letter queue.")
 
     settlers: Final = {TABLE: settle_table, BUCKET: settle_bucket, QUEUE: check_queue}
+
+
+def _keys(schema: Any) -> dict[str, str]:
+    return {key["KeyType"]: key["AttributeName"] for key in schema}
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,15 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
 from jobs import clock, items
-from jobs.events import JobEvent
+from jobs.events import Event, JobEvent, UserEvent
 from jobs.ids import JobId, UserId
 from jobs.model import Job
 from jobs.moves import Transition
 
 EVENT_LIFE_DAYS = 7
 USAGE_LIFE_DAYS = 90
-TOMBSTONE_LIFE_DAYS = 7
+TOMBSTONE_LIFE_DAYS = 30
+"""As long as the file lives whose event may be told again, out of the dead letters too: a deleted job must not come back."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 
 Action = dict[str, Any]
@@ -40,10 +41,14 @@ class Actions:
         self._tables = tables
 
     def put_job(self, job: Job) -> Action:
-        """Store a job that is not there yet."""
-        item = items.to_item(job)
+        """Store a job that is not there yet, nor a tombstone in its place."""
         return {
-            "Put": {"TableName": self._tables.jobs, "Item": item, "ConditionExpression": "attribute_not_exists(jobId)"}
+            "Put": {
+                "TableName": self._tables.jobs,
+                "Item": items.to_item(job),
+                "ConditionExpression": "attribute_not_exists(jobId)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
         }
 
     def bury(self, job: Job, now: int) -> Action:
@@ -62,7 +67,7 @@ class Actions:
             }
         }
 
-    def log(self, event: JobEvent) -> Action:
+    def log(self, event: Event) -> Action:
         """Add an event to its owner's log."""
         return {"Put": {"TableName": self._tables.events, "Item": event_item(event)}}
 
@@ -73,10 +78,11 @@ class Actions:
         unchanged = ["version", "charge", "waiting", "sentAt"] + (["lease"] if transition.lease_unchanged else [])
         return {"Update": {"TableName": self._tables.jobs, **difference(before, after, unchanged)}}
 
-    def take_unit(self, job: Job, daily_limit: int) -> Action:
-        """Take one unit of the day, if one is left."""
-        update = self._usage_update(job, "ADD taken :one SET", {":one": 1, ":limit": daily_limit})
-        update["ConditionExpression"] = "attribute_not_exists(taken) OR taken < :limit"
+    def take_units(self, job: Job, daily_limit: int) -> Action:
+        """Take the job's units of the day, if so many are left; the caller has seen that the limit is no less than they are."""
+        values = {":units": job.units, ":most": daily_limit - job.units}
+        update = self._usage_update(job, "ADD taken :units SET", values)
+        update["ConditionExpression"] = "attribute_not_exists(taken) OR taken <= :most"
         return {"Update": update}
 
     def use(self, transition: Transition) -> Action:
@@ -159,18 +165,25 @@ class Actions:
         }
 
 
-def event_item(event: JobEvent) -> items.Item:
+def event_item(event: Event) -> items.Item:
     """Write an event as an item of the log."""
     return {
-        "userId": event.job.user_id,
+        "userId": event.user_id,
         "eventId": event.event_id,
-        "type": event.type.value,
-        "jobId": event.job.job_id,
-        "version": event.job.version,
+        "type": str(event.type),
         "time": clock.iso(event.at),
-        "job": items.to_item(replace(event.job, owner=None, lease_until=None)),
         "ttl": event.at // 1000 + EVENT_LIFE_DAYS * clock.DAY_SECONDS,
+        **_subject(event),
     }
+
+
+def _subject(event: Event) -> items.Item:
+    match event:
+        case JobEvent(job=job):
+            logged = items.to_item(replace(job, owner=None, lease_until=None))
+            return {"jobId": job.job_id, "version": job.version, "job": logged}
+        case UserEvent():
+            return {"about": event.about, "data": items.storable(event.data)}
 
 
 def cancellation_codes(error: ClientError) -> list[str]:

@@ -102,6 +102,8 @@ class Control:
             style=job.style,
             prompt=job.prompt,
             input_url=job.input_url,
+            parameters=job.parameters,
+            units=job.units,
             retry_of=job.job_id,
         )
         return await self._submission.submit(request, key)

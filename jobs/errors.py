@@ -13,6 +13,7 @@ sentence. Whether a retry can help is a class, never a string test::
     │   │   └── JobDeleted
     │   ├── UploadNotFound
     │   ├── JobNotCompleted
+    │   ├── NoResultFile
     │   ├── JobNotEnded
     │   ├── KeyReused
     │   ├── TooManyJobs
@@ -106,6 +107,12 @@ class JobNotCompleted(RequestError):
     """Job not completed yet"""
 
     code = "job_not_completed"
+
+
+class NoResultFile(RequestError):
+    """This job has made no file"""
+
+    code = "no_result_file"
 
 
 class JobNotEnded(RequestError):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from jobs import aws, clock, items
 from jobs.actions import EVENT_LIFE_DAYS
 from jobs.errors import CursorUnknown
-from jobs.events import JobEvent, read_type
+from jobs.events import Event, JobEvent, UserEvent, read_type
 from jobs.ids import EventId, UserId
+from jobs.model import JSON
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -83,7 +84,7 @@ class EventLog:
         response = await aws.retrying(lambda: self._client.query(**query))
         return next((EventId(str(item["eventId"])) for item in response["Items"]), None)
 
-    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[JobEvent]:
+    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[Event]:
         """Walk through the user's events from the cursor's overlap on, oldest first."""
         query = self._query(user_id, "userId = :user AND eventId >= :start", {":start": cursor.overlap_start})
         while True:
@@ -114,7 +115,16 @@ def _overlap_start(event_id: EventId) -> EventId:
     return EventId(f"{start:012x}")
 
 
-def _event(item: Mapping[str, Any]) -> JobEvent:
+def _event(item: Mapping[str, Any]) -> Event:
+    if "job" not in item:
+        return UserEvent(
+            event_id=EventId(item["eventId"]),
+            user_id=UserId(item["userId"]),
+            type=item["type"],
+            at=clock.milliseconds(item["time"]),
+            about=item["about"],
+            data=cast(dict[str, JSON], items.plain(item["data"])),
+        )
     return JobEvent(
         event_id=EventId(item["eventId"]),
         type=read_type(item["type"]),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Final, Protocol, TypeAlias, cast
 
 from jobs.ids import EventId, JobId, UserId
-from jobs.model import Job
+from jobs.model import JSON, Job
 
 logger = logging.getLogger(__name__)
 
@@ -57,19 +57,54 @@ class JobEvent:
     at: int
     job: Job
 
+    @property
+    def user_id(self) -> UserId:
+        """Whose it is."""
+        return self.job.user_id
+
+    @property
+    def about(self) -> str:
+        """What it is about: of the events about one thing, the last tells all."""
+        return self.job.job_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserEvent:
+    """A durable record of something that has happened to a user and is no change of a job; ``data`` says what.
+
+    ``about`` names the thing: of the events about one thing, the last tells all.
+    """
+
+    event_id: EventId
+    user_id: UserId
+    type: str
+    at: int
+    about: str
+    data: Mapping[str, JSON]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """How far a running job is: ephemeral and complete, so the newest replaces all before. ``fraction`` is 0 … 1."""
+    """How far a running job is: ephemeral and complete, so the newest replaces all before. ``fraction`` is 0 … 1.
+
+    ``partial`` is what its result has so far.
+    """
 
     job: Job
     at: int
     stage: Stage
     fraction: float
     message: str
+    partial: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def user_id(self) -> UserId:
+        """Whose it is."""
+        return self.job.user_id
 
 
-Notice: TypeAlias = JobEvent | JobProgress
+Event: TypeAlias = JobEvent | UserEvent
+Notice: TypeAlias = Event | JobProgress
 Deliver: TypeAlias = Callable[[Notice], None]
 
 
@@ -124,11 +159,11 @@ class InProcessBus:
     def publish(self, notice: Notice) -> None:
         """Hand the notice to every watcher of the job's owner."""
         self._remember_progress(notice)
-        for deliver in self._watchers.get(notice.job.user_id, ()):
+        for deliver in self._watchers.get(notice.user_id, ()):
             try:
                 deliver(notice)
             except Exception:
-                logger.exception("A watcher failed", extra={"action": "deliver", "job_id": notice.job.job_id})
+                logger.exception("A watcher failed", extra={"action": "deliver", "user_id": notice.user_id})
 
     def progress_of(self, job_id: JobId) -> JobProgress | None:
         """Return the newest progress of a job that runs in this process."""
@@ -149,5 +184,5 @@ class InProcessBus:
         # Bounded by the jobs in hand: every event forgets, and so does every run at its end.
         if isinstance(notice, JobProgress):
             self._progress[notice.job.job_id] = notice
-        else:
+        elif isinstance(notice, JobEvent):
             self.forget_progress(notice.job.job_id)

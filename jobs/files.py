@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,15 @@ from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
 from jobs.aws import FindCredentials
-from jobs.errors import UploadNotFound
+from jobs.errors import InvalidRequest, UploadNotFound
 from jobs.ids import JobId, UserId
-from jobs.links import LinkSigner
+from jobs.links import LinkSigner, OwnAddresses
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
+METADATA_HEADER = "x-amz-meta-"
 LINK_SECONDS = 24 * 3600
 _KEPT_LINKS = 16_384
 _SIGN_SECONDS = 5.0
@@ -44,6 +46,14 @@ class UploadLink:
     expires_in: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A photo as it was sent, and what its sender said of it in ``x-amz-meta-`` headers, named without that beginning."""
+
+    content: bytes
+    metadata: Mapping[str, str]
+
+
 class Files:
     """Signs links to the two private buckets, and reads and writes them. All errors: UploadNotFound, CloudUnavailable."""
 
@@ -61,11 +71,25 @@ class Files:
         self._upload_bucket = upload_bucket
         self._result_bucket = result_bucket
         self._upload_link_seconds = upload_link_seconds
+        self._own = OwnAddresses(client, (upload_bucket, result_bucket))
         self._links: OrderedDict[tuple[str, int], str] = OrderedDict()
 
-    async def upload_link(self, user_id: UserId, *, content_type: str, size_bytes: int, extension: str) -> UploadLink:
-        """Sign a PUT of exactly this type and size, under a fresh key of the user."""
-        key = f"{uploads_of(user_id)}{clock.now_milliseconds()}_{secrets.token_hex(16)}{extension}"
+    async def upload_link(
+        self,
+        user_id: UserId,
+        *,
+        content_type: str,
+        size_bytes: int,
+        extension: str,
+        folder: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> UploadLink:
+        """Sign a PUT of exactly this type, size and metadata, under a fresh key of the user's own ``folder`` (``…/``).
+
+        Without a folder it is that of plain uploads. Metadata must be visible ASCII; S3 hands it back with lower-case names.
+        """
+        said = dict(metadata or {})
+        key = fresh_key(folder or uploads_of(user_id), extension)
         with aws.mapped_errors():
             url = await self._client.generate_presigned_url(
                 "put_object",
@@ -76,15 +100,46 @@ class Files:
                     "ContentLength": size_bytes,
                     "ServerSideEncryption": "AES256",
                     "IfNoneMatch": "*",
+                    "Metadata": said,
                 },
                 ExpiresIn=self._upload_link_seconds,
             )
         headers = {"Content-Type": content_type, "x-amz-server-side-encryption": "AES256", "If-None-Match": "*"}
+        headers |= {f"{METADATA_HEADER}{name}": value for name, value in said.items()}
         return UploadLink(url=url, key=key, headers=headers, expires_in=self._upload_link_seconds)
+
+    async def write_upload(self, user_id: UserId, content: bytes, *, content_type: str, extension: str) -> str:
+        """Store a photo that came with a request under a fresh key of the user, and return its ``s3://bucket/key``."""
+        key = fresh_key(uploads_of(user_id), extension)
+        with aws.mapped_errors():
+            await self._client.put_object(
+                Bucket=self._upload_bucket,
+                Key=key,
+                Body=content,
+                ContentType=content_type,
+                ServerSideEncryption="AES256",
+            )
+        return self.upload_url(key)
 
     def upload_url(self, key: str) -> str:
         """Name an upload as ``s3://bucket/key``."""
         return f"s3://{self._upload_bucket}/{key}"
+
+    def owned_by(self, url: str, user_id: UserId, *, field: str) -> str:
+        """Read what a caller says is the address of a photo of theirs here, and return it as ``s3://bucket/key``.
+
+        It may be an ``s3://`` or an HTTP address, also a signed link. Raises InvalidRequest, with the field's name, for
+        everything else: the same for what is another's, elsewhere, or no address.
+        """
+        own = (
+            self.upload_url(uploads_of(user_id)),
+            self.upload_url(reports_of(user_id)),
+            f"s3://{self._result_bucket}/{results_of(user_id)}",
+        )
+        named = self._own.read(url) or ""
+        if not named.startswith(own):
+            raise InvalidRequest(f"{field} must be the address of a photo of yours in this service", field=field)
+        return named
 
     async def check_upload(self, key: str) -> None:
         """Raise UploadNotFound unless something lies under this key of the upload bucket."""
@@ -113,6 +168,13 @@ class Files:
 
     async def read(self, url: str, *, max_bytes: int) -> bytes:
         """Read a whole object, given as ``s3://bucket/key``. Raises UploadNotFound also for one over ``max_bytes``."""
+        return (await self._read(url, max_bytes)).content
+
+    async def read_upload(self, url: str) -> Upload:
+        """Read a photo, given as ``s3://bucket/key``, with its metadata. Raises UploadNotFound also for one over 10 MiB."""
+        return await self._read(url, MAX_UPLOAD_BYTES)
+
+    async def _read(self, url: str, max_bytes: int) -> Upload:
         with aws.mapped_errors():
             try:
                 answer = await self._client.get_object(Bucket=_bucket(url), Key=items.s3_key(url))
@@ -123,7 +185,7 @@ class Files:
             async with answer["Body"] as body:
                 if answer["ContentLength"] > max_bytes:
                     raise UploadNotFound("The upload is larger than allowed")
-                return await body.read()
+                return Upload(content=await body.read(), metadata=answer.get("Metadata", {}))
 
     async def write_result(
         self, user_id: UserId, job_id: JobId, content: bytes, *, content_type: str, extension: str
@@ -171,9 +233,19 @@ def uploads_of(user_id: UserId) -> str:
     return f"uploads/{user_id}/"
 
 
+def reports_of(user_id: UserId) -> str:
+    """Return the prefix under which a user's photos of parked cars lie, by device."""
+    return f"reports/{user_id}/"
+
+
 def results_of(user_id: UserId) -> str:
     """Return the prefix under which a user's results lie."""
     return f"generated/{user_id}/"
+
+
+def fresh_key(folder: str, extension: str) -> str:
+    """Return a key in the folder that is nobody's yet and cannot be guessed."""
+    return f"{folder}{clock.now_milliseconds()}_{secrets.token_hex(16)}{extension}"
 
 
 def _bucket(url: str) -> str:

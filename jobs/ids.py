@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from typing import NewType
 
@@ -10,6 +11,19 @@ from jobs import clock
 JobId = NewType("JobId", str)
 UserId = NewType("UserId", str)
 EventId = NewType("EventId", str)
+
+
+_ANONYMOUS = "anonymous-"
+
+
+def anonymous_user(address: str) -> UserId:
+    """Name the user who calls without a token from an address, which the name does not show."""
+    return UserId(_ANONYMOUS + hashlib.sha256(address.encode()).hexdigest()[:32])
+
+
+def is_anonymous(user_id: str) -> bool:
+    """Tell whether this is the name of a user without a token; no token may claim it."""
+    return user_id.startswith(_ANONYMOUS)
 
 
 def new_job_id() -> JobId:

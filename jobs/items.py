@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -34,6 +35,8 @@ def to_item(job: Job) -> Item:
         "style": job.style,
         "prompt": job.prompt,
         "inputImageUrl": job.input_url,
+        "parameters": storable(job.parameters) or None,
+        "units": None if job.units == 1 else job.units,
         "waitingUser": job.user_id if job.waiting and not job.terminal else None,
         "waiting": job.waiting or None,
         "crashes": job.crashes or None,
@@ -67,6 +70,8 @@ def from_item(item: Mapping[str, Any]) -> Job:
         style=item.get("style"),
         prompt=item.get("prompt"),
         input_url=item.get("inputImageUrl"),
+        parameters=cast(dict[str, JSON], plain(item.get("parameters", {}))),
+        units=int(item.get("units", 1)),
         waiting=item.get("waiting", False),
         crashes=_integer(item.get("crashes")) or 0,
         sent_at=_integer(item.get("sentAt")),
@@ -112,9 +117,13 @@ def _output_attributes(output: Output | None) -> Item:
     metadata = {
         "generationTime": output.generation_milliseconds,
         "modelName": output.model_name,
-        "outputKey": s3_key(output.url),
+        "pictures": output.pictures,
+        **({"linkAs": output.link_as} if output.link_as else {}),
     }
-    return {"outputImageUrl": output.url, "metadata": metadata, "result": dict(output.facts)}
+    attributes = {"metadata": metadata, "result": storable(output.facts)}
+    if output.url is None:
+        return attributes
+    return attributes | {"outputImageUrl": output.url, "metadata": metadata | {"outputKey": s3_key(output.url)}}
 
 
 def _read_output(item: Mapping[str, Any]) -> Output | None:
@@ -122,10 +131,12 @@ def _read_output(item: Mapping[str, Any]) -> Output | None:
     if metadata is None:
         return None
     return Output(
-        url=item["outputImageUrl"],
+        url=item.get("outputImageUrl"),
         model_name=metadata["modelName"],
         generation_milliseconds=int(metadata["generationTime"]),
-        facts=cast(dict[str, JSON], _plain(item.get("result", {}))),
+        facts=cast(dict[str, JSON], plain(item.get("result", {}))),
+        pictures=int(metadata.get("pictures", 1)),
+        link_as=metadata.get("linkAs"),
     )
 
 
@@ -145,14 +156,36 @@ def _integer(value: Decimal | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _plain(value: Any) -> JSON:
+def storable(value: Any) -> Any:
+    """Turn numbers that are not whole into decimals, however deep: DynamoDB takes no others. Raises ValueError for NaN."""
+    match value:
+        case float() if not math.isfinite(value):
+            raise ValueError("DynamoDB has no such number")
+        case float():
+            return Decimal(repr(value))
+        case Mapping():
+            return {key: storable(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [storable(inner) for inner in value]
+        case _:
+            return value
+
+
+def number(value: object) -> int | float:
+    """Turn one of DynamoDB's decimals into a number. Raises TypeError for anything else."""
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{type(value).__name__} is no number")
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def plain(value: Any) -> JSON:
     """Turn DynamoDB's decimals back into numbers, however deep."""
     match value:
         case Decimal():
-            return int(value) if value == value.to_integral_value() else float(value)
+            return number(value)
         case dict():
-            return {key: _plain(inner) for key, inner in value.items()}
+            return {key: plain(inner) for key, inner in value.items()}
         case list():
-            return [_plain(inner) for inner in value]
+            return [plain(inner) for inner in value]
         case _:
             return cast(JSON, value)

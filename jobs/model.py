@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 class Charge(StrEnum):
-    """What became of the unit of the daily quota that the job took."""
+    """What became of the units of the daily quota that the job took."""
 
     TAKEN = "taken"
     CHARGED = "charged"
@@ -52,15 +52,18 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """What a pipeline made: where it lies (``s3://bucket/key``), what it is, and how long the model took.
+    """What a pipeline made: where it lies (``s3://bucket/key``, if it is a file), what it is, and how long the model took.
 
-    ``facts`` is the pipeline's own result for the client: JSON without floats, which DynamoDB refuses.
+    ``facts`` is the pipeline's own result for the client, who finds the file's link there too, under the name ``link_as``;
+    ``pictures`` is how many of them count as its owner's.
     """
 
-    url: str
+    url: str | None
     model_name: str
     generation_milliseconds: int
     facts: Mapping[str, JSON] = field(default_factory=dict)
+    pictures: int = 1
+    link_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,10 @@ class ModelUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One request for AI work. Times are milliseconds since the epoch; changes are made by ``jobs.moves``."""
+    """One request for AI work. Times are milliseconds since the epoch; changes are made by ``jobs.moves``.
+
+    ``parameters`` is what its pipeline was asked beyond style, prompt and input; ``units`` what it costs of the day's quota.
+    """
 
     job_id: JobId
     user_id: UserId
@@ -98,6 +104,8 @@ class Job:
     style: str | None = None
     prompt: str | None = None
     input_url: str | None = None
+    parameters: Mapping[str, JSON] = field(default_factory=dict)
+    units: int = 1
     waiting: bool = False
     """Stored but not sent: its owner has as many jobs in flight as one user may."""
     crashes: int = 0
@@ -122,6 +130,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A part of a picture, in whole pixels; ``x`` and ``y`` are its left upper corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quota:
     """A user's day: units allowed and taken, and when it starts anew (milliseconds since the epoch)."""
 
@@ -137,7 +155,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who sent a request, as a verified token says. ``expires_at`` is in seconds since the epoch."""
+    """Who sent a request, as a verified token says. ``expires_at`` is in seconds since the epoch; 0 for whoever has no token."""
 
     user_id: UserId
     expires_at: int

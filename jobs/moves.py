@@ -46,9 +46,9 @@ def queued(now: int) -> Move:
             raise LostClaim
         after = replace(job, charge=Charge.CHARGED)
         if job.status is not Status.PENDING:
-            return Transition(before=job, after=after, charged_delta=1)
+            return Transition(before=job, after=after, charged_delta=job.units)
         after = replace(after, status=Status.QUEUED, version=job.version + 1, updated_at=now)
-        return Transition(before=job, after=after, event=EventType.QUEUED, charged_delta=1)
+        return Transition(before=job, after=after, event=EventType.QUEUED, charged_delta=job.units)
 
     return move
 
@@ -97,7 +97,7 @@ def completed(owner: str, output: Output, now: int) -> Move:
             output=output,
             processing_milliseconds=max(0, now - (job.started_at or now)),
         )
-        return _charging(_ending(job, after, EventType.COMPLETED, pictures_delta=1))
+        return _charging(_ending(job, after, EventType.COMPLETED, pictures_delta=output.pictures))
 
     return move
 
@@ -242,13 +242,13 @@ def brought_back(now: int) -> Move:
             sent_at=now,
             charge=Charge.CHARGED,
         )
-        again = job.charge is Charge.RETURNED
+        again = job.units if job.charge is Charge.RETURNED else 0
         return Transition(
             before=job,
             after=after,
             event=EventType.QUEUED,
-            taken_delta=1 if again else 0,
-            charged_delta=1 if again else 0,
+            taken_delta=again,
+            charged_delta=again,
             unfinished_delta=1,
             in_flight_delta=1,
         )
@@ -305,16 +305,17 @@ def _charging(transition: Transition) -> Transition:
     """Charge a unit that is only taken yet: whoever submitted the job was slower than the work, or is gone."""
     if transition.before.charge is not Charge.TAKEN:
         return transition
-    return replace(transition, after=replace(transition.after, charge=Charge.CHARGED), charged_delta=1)
+    charged = replace(transition.after, charge=Charge.CHARGED)
+    return replace(transition, after=charged, charged_delta=transition.before.units)
 
 
 def _giving_back(transition: Transition) -> Transition:
-    charge = transition.before.charge
+    charge, units = transition.before.charge, transition.before.units
     if charge is Charge.RETURNED:
         return transition
     return replace(
         transition,
         after=replace(transition.after, charge=Charge.RETURNED),
-        taken_delta=-1,
-        charged_delta=-1 if charge is Charge.CHARGED else 0,
+        taken_delta=-units,
+        charged_delta=-units if charge is Charge.CHARGED else 0,
     )

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from jobs import items
-from jobs.events import JobEvent, JobProgress, Notice, Stage, read_type
+from jobs.events import JobEvent, JobProgress, Notice, Stage, UserEvent, read_type
 from jobs.ids import EventId, UserId
 from jobs.model import Job
 
@@ -21,7 +21,9 @@ class Word(Enum):
 
 
 Heard: TypeAlias = Notice | Word
-_write: Final[Callable[[object], str]] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_write: Final[Callable[[object], str]] = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=items.number
+).encode
 
 
 def encode(tag: bytes, heard: Heard) -> bytes:
@@ -39,6 +41,8 @@ def decode(payload: bytes, user_id: UserId) -> Heard:
     message = json.loads(payload.partition(b" ")[2])
     if "word" in message:
         return Word(message["word"])
+    if "about" in message:
+        return _user_event(message, user_id)
     job = items.from_item(message["job"])
     if job.user_id != user_id:
         raise ValueError("The job is another user's")
@@ -51,11 +55,20 @@ def _message(heard: Heard) -> dict[str, Any]:
             return {"word": heard.value}
         case JobEvent():
             return {"id": heard.event_id, "type": heard.type, "at": heard.at, "job": items.to_item(heard.job)}
+        case UserEvent():
+            return {
+                "id": heard.event_id,
+                "type": heard.type,
+                "at": heard.at,
+                "about": heard.about,
+                "data": dict(heard.data),
+            }
         case JobProgress():
             return {
                 "stage": heard.stage,
                 "fraction": heard.fraction,
                 "message": heard.message,
+                "partial": dict(heard.partial),
                 "at": heard.at,
                 "job": items.to_item(heard.job),
             }
@@ -65,6 +78,17 @@ def _event(message: Mapping[str, Any], job: Job) -> JobEvent:
     return JobEvent(event_id=EventId(message["id"]), type=read_type(message["type"]), at=message["at"], job=job)
 
 
+def _user_event(message: Mapping[str, Any], user_id: UserId) -> UserEvent:
+    return UserEvent(
+        event_id=EventId(message["id"]),
+        user_id=user_id,
+        type=message["type"],
+        at=message["at"],
+        about=message["about"],
+        data=message["data"],
+    )
+
+
 def _progress(message: Mapping[str, Any], job: Job) -> JobProgress:
     return JobProgress(
         job=job,
@@ -72,4 +96,5 @@ def _progress(message: Mapping[str, Any], job: Job) -> JobProgress:
         stage=Stage(message["stage"]),
         fraction=message["fraction"],
         message=message["message"],
+        partial=message.get("partial", {}),
     )

@@ -15,7 +15,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from jobs import notices
-from jobs.events import Deliver, InProcessBus, JobEvent, JobProgress, Notice
+from jobs.events import Deliver, Event, InProcessBus, JobEvent, JobProgress, Notice
 from jobs.ids import JobId, UserId
 from jobs.notices import Heard, Word
 from jobs.redis_lines import LINE_ERRORS, Ears, Lines, open_lines
@@ -75,7 +75,7 @@ class RedisBus:
         self._watches: dict[UserId, _Watch] = {}
         self._unheard: set[UserId] = set()
         self._heals: list[Callable[[UserId], None]] = []
-        self._note_dropped: Callable[[JobEvent], None] = lambda _: None
+        self._note_dropped: Callable[[Event], None] = lambda _: None
         self._unsent: asyncio.Queue[Notice] = asyncio.Queue(UNSENT_NOTICES)
         self._missed: dict[UserId, None] = {}
         self._lines: Lines | None = None
@@ -141,7 +141,7 @@ class RedisBus:
         """Call ``heal`` whenever notices for a user who is watched may have been missed until just now."""
         self._heals.append(heal)
 
-    def on_dropped(self, note: Callable[[JobEvent], None]) -> None:
+    def on_dropped(self, note: Callable[[Event], None]) -> None:
         """Call ``note``, which must not raise, with each event that was not sent to the other tasks, or maybe too late."""
         self._note_dropped = note
 
@@ -232,7 +232,7 @@ class RedisBus:
 
     def _note_late(self, notice: Notice) -> None:
         # By the time it is sent, the clients of other tasks may long have passed it.
-        if isinstance(notice, JobEvent):
+        if not isinstance(notice, JobProgress):
             self._note_dropped(notice)
 
     def _log_cut(self, errors: BaseExceptionGroup[Exception]) -> None:
@@ -289,8 +289,10 @@ class RedisBus:
 
     def _bound_progress(self, watch: _Watch, notice: Notice) -> None:
         """Keep what is remembered of other tasks' jobs within bounds: their ends may never be heard of."""
-        watch.running.pop(notice.job.job_id, None)
-        if isinstance(notice, JobProgress):
+        if isinstance(notice, JobEvent):
+            watch.running.pop(notice.job.job_id, None)
+        elif isinstance(notice, JobProgress):
+            watch.running.pop(notice.job.job_id, None)
             watch.running[notice.job.job_id] = None
             if len(watch.running) > PROGRESS_PER_USER:
                 oldest = next(iter(watch.running))
@@ -349,17 +351,17 @@ class RedisBus:
     def _encoded(self, notice: Notice) -> list[tuple[str, bytes]]:
         """Write a notice; what cannot be written is dropped, or it would take all others of its batch with it."""
         try:
-            return [(self._channel(notice.job.user_id), notices.encode(self._tag, notice))]
+            return [(self._channel(notice.user_id), notices.encode(self._tag, notice))]
         except (TypeError, ValueError):
-            logger.exception("A notice cannot be sent", extra={"action": "bus_write", "job_id": notice.job.job_id})
+            logger.exception("A notice cannot be sent", extra={"action": "bus_write", "user_id": notice.user_id})
             self._drop([notice])
             return []
 
     def _drop(self, batch: Sequence[Notice]) -> None:
         self._metrics.dropped.inc(len(batch))
         for notice in batch:
-            if isinstance(notice, JobEvent):
-                self._missed[notice.job.user_id] = None
+            if not isinstance(notice, JobProgress):
+                self._missed[notice.user_id] = None
                 self._note_dropped(notice)
         while len(self._missed) > UNSENT_WORDS:
             # The oldest has waited longest: whoever listened has been cut off since, too, and reads the log anyway.

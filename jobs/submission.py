@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from jobs import clock, moves
-from jobs.errors import CloudUnavailable, LostClaim, QueueRefused, UserIsFull
+from jobs.errors import CloudUnavailable, LostClaim, QueueRefused, RequestError, UserIsFull
 from jobs.ids import JobId, UserId, new_job_id
 from jobs.job_table import IdempotencyKey, JobTable, Limits
-from jobs.model import Charge, Failure, Job, Status
+from jobs.model import JSON, Charge, Failure, Job, Status
 from jobs.work_queue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -17,19 +18,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a caller asks for, checked already. ``input_url`` is ``s3://bucket/key`` of the upload."""
+    """What a caller asks for, checked already. ``input_url`` is ``s3://bucket/key`` of the upload.
+
+    ``parameters`` and ``units`` are as ``Job`` has them.
+    """
 
     user_id: UserId
     pipeline: str
     style: str | None = None
     prompt: str | None = None
     input_url: str | None = None
+    parameters: Mapping[str, JSON] = field(default_factory=dict)
+    units: int = 1
     retry_of: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submitted:
-    """The job of a request; ``replayed`` when an earlier request with the same key had made it."""
+    """The job of a request; ``replayed`` when an earlier request with the same key, or for the same id, had made it."""
 
     job: Job
     replayed: bool = False
@@ -51,7 +57,7 @@ class Submission:
         `failed`, nothing was charged and its key is free again. When not even that could be written, the job is accepted
         after all: it is stored, and sent later.
         """
-        wanted = _new_job(request)
+        wanted = _new_job(request, new_job_id())
         job = await self._table.create(wanted, self._limits, key)
         if job.job_id != wanted.job_id:
             return Submitted(job=job, replayed=True)
@@ -62,6 +68,35 @@ class Submission:
         except CloudUnavailable as error:
             return Submitted(job=await self._settle_unsent(job, error))
         return Submitted(job=await self._charge(job))
+
+    async def take_in(self, request: Request, job_id: JobId) -> Submitted:
+        """Store, send and charge the job of this id, for whose answer nobody waits: call it again until it returns.
+
+        A job that has the id already was taken in before, and is sent only if it never was.
+        Raises QuotaExceeded, TooManyJobs, JobDeleted, CloudUnavailable.
+        """
+        wanted = _new_job(request, job_id)
+        job = await self._table.create(wanted, self._limits)
+        if job.waiting:
+            job = await self._after_admission(job)
+        elif job.status is Status.PENDING:
+            await self._queue.send(job)
+            job = await self._charge(job)
+        elif job.status is Status.FAILED and job.version == wanted.version:
+            # Whoever refused it may have died before anybody was told.
+            await self._table.tell_end_again(job)
+        return Submitted(job=job, replayed=job.created_at != wanted.created_at)
+
+    async def refuse(self, request: Request, job_id: JobId, reason: RequestError) -> Submitted:
+        """Store the job of this id as one that failed for this reason, and tell its owner; nothing is taken for it.
+
+        A job that has the id already stays as it is. Raises JobDeleted, CloudUnavailable.
+        """
+        failure = Failure.of(reason, retryable=True)
+        new = _new_job(request, job_id)
+        wanted = replace(new, status=Status.FAILED, charge=Charge.RETURNED, failure=failure)
+        job = await self._table.create_failed(wanted)
+        return Submitted(job=job, replayed=job.created_at != wanted.created_at)
 
     async def admit(self, user_id: UserId, newest: Job | None = None) -> bool:
         """Send the user's waiting jobs as far as they may fly; returns False when none waits any more.
@@ -121,10 +156,10 @@ class Submission:
         raise refused from error
 
 
-def _new_job(request: Request) -> Job:
+def _new_job(request: Request, job_id: JobId) -> Job:
     now = clock.now_milliseconds()
     return Job(
-        job_id=new_job_id(),
+        job_id=job_id,
         user_id=request.user_id,
         pipeline=request.pipeline,
         status=Status.PENDING,
@@ -136,5 +171,7 @@ def _new_job(request: Request) -> Job:
         style=request.style,
         prompt=request.prompt,
         input_url=request.input_url,
+        parameters=request.parameters,
+        units=request.units,
         retry_of=request.retry_of,
     )

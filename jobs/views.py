@@ -25,8 +25,10 @@ class JobViews:
         view = _plain_view(job)
         if job.input_url is not None:
             view["inputImageSignedUrl"] = await self._files.link(job.input_url)
-        if job.output is not None:
-            view["outputImageUrl"] = await self._files.link(job.output.url)
+        if job.output is not None and job.output.url is not None:
+            view["outputImageUrl"] = link = await self._files.link(job.output.url)
+            if job.output.link_as is not None:
+                view["result"] = {**job.output.facts, job.output.link_as: link}
         progress = None if job.terminal else self._bus.progress_of(job.job_id)
         if progress is not None:
             view["progress"] = progress_view(progress)
@@ -38,7 +40,12 @@ class JobViews:
 
 def progress_view(progress: JobProgress) -> dict[str, JSON]:
     """Return how far a job is."""
-    return {"stage": progress.stage.value, "fraction": round(progress.fraction, 3), "message": progress.message}
+    view: dict[str, JSON] = {
+        "stage": progress.stage.value,
+        "fraction": round(progress.fraction, 3),
+        "message": progress.message,
+    }
+    return view | {"partial": dict(progress.partial)} if progress.partial else view
 
 
 def cancel_view(canceled: Canceled) -> dict[str, JSON]:
@@ -74,6 +81,8 @@ def _plain_view(job: Job) -> dict[str, JSON]:
         "style": job.style,
         "prompt": job.prompt,
         "inputImageUrl": job.input_url,
+        "parameters": dict(job.parameters) or None,
+        "units": None if job.units == 1 else job.units,
         "retryOf": job.retry_of,
         "processingTime": job.processing_milliseconds,
         "createdAt": clock.iso(job.created_at),
@@ -95,14 +104,13 @@ def _use_view(job: Job) -> dict[str, JSON]:
 def _output_view(job: Job) -> dict[str, JSON]:
     if job.output is None:
         return {}
-    return {
-        "metadata": {
-            "generationTime": job.output.generation_milliseconds,
-            "modelName": job.output.model_name,
-            "outputKey": items.s3_key(job.output.url),
-        },
-        "result": dict(job.output.facts),
+    metadata: dict[str, JSON] = {
+        "generationTime": job.output.generation_milliseconds,
+        "modelName": job.output.model_name,
     }
+    if job.output.url is not None:
+        metadata["outputKey"] = items.s3_key(job.output.url)
+    return {"metadata": metadata, "result": dict(job.output.facts)}
 
 
 def _failure_view(job: Job) -> dict[str, JSON]:

@@ -6,7 +6,7 @@ import logging
 
 from jobs import clock
 from jobs.errors import CloudUnavailable
-from jobs.events import EventType, JobEvent
+from jobs.events import Event, EventType, JobEvent
 from jobs.webhook_queue import Order, WebhookQueue, delivery_id_of
 from jobs.webhooks import Webhook, WebhookTable
 
@@ -20,11 +20,15 @@ class WebhookOutbox:
         self._table = table
         self._queue = queue
 
-    async def offer(self, event: JobEvent) -> None:
+    async def offer(self, event: Event) -> None:
         """Order a delivery for each webhook of the job's owner that takes this event; a second time is no harm.
+
+        What is no change of a job is not told so.
 
         Raises CloudUnavailable: then it is unknown which are ordered, and the caller should offer it once more.
         """
+        if not isinstance(event, JobEvent):
+            return
         try:
             webhooks = await self._table.remembered(event.job.user_id)
             orders = [_order(webhook, event) for webhook in webhooks if _takes(webhook, event.type)]

@@ -1,6 +1,6 @@
 """The command line: ``python -m service`` runs the service, with ``--embedded`` everything it needs beside it.
 
-``python -m service redrive`` brings dead letters back.
+``python -m service redrive`` brings dead letters back, ``python -m service calibrate`` helps to choose a setting.
 """
 
 from __future__ import annotations
@@ -69,16 +69,17 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FRACTION",
         help="the share of the simulator's calls that fail (default %(default)s)",
     )
-    _add_redrive(parser)
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="[COMMAND]")
+    _add_redrive(commands.add_parser)
+    _add_calibrate(commands.add_parser)
     options = parser.parse_args(arguments)
     if options.command is not None and options.embedded:
-        parser.error(f"{options.command} works on the queues that the environment names, not with --embedded")
+        parser.error(f"{options.command} works with what the environment names, not with --embedded")
     return options
 
 
-def _add_redrive(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="[COMMAND]")
-    redrive = commands.add_parser(
+def _add_redrive(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    redrive = add_parser(
         "redrive",
         help="bring the jobs in the dead-letter queue back",
         description="Bring the jobs in the dead-letter queue (SQS_DLQ_URL) back to the queue, one by one: a failed one is "
@@ -92,13 +93,39 @@ def _add_redrive(parser: argparse.ArgumentParser) -> None:
     redrive.add_argument("--dry-run", action="store_true", help="change nothing, and say what would happen")
 
 
+def _add_calibrate(add_parser: Callable[..., argparse.ArgumentParser]) -> None:
+    calibrate = add_parser(
+        "calibrate",
+        help="show how alike the backgrounds of your own pairs of crops are",
+        description="Compare the backgrounds of pairs of crops of which you know whether they show the same place, and show "
+        "what SIMILARITY_THRESHOLD would make of them. Of the settings it needs GEMINI_API_KEY, and takes GEMINI_BASE_URL "
+        "and EMBEDDING_MODEL_NAME. Exit code 1 if Gemini fails, 2 for pairs that cannot be used. See docs/calibration.md.",
+    )
+    calibrate.add_argument(
+        "pairs",
+        type=Path,
+        metavar="PAIRS",
+        help="a CSV file: first,second,same[,first_box,second_box]; paths from its own folder, same is yes or no, "
+        'a box is "x y width height" of the vehicle',
+    )
+    calibrate.add_argument("--json", action="store_true", help="write JSON")
+    calibrate.add_argument(
+        "--threshold",
+        type=_number(float, 0, 1),
+        default=0.8,
+        metavar="N",
+        help="the one to look at (default %(default)s)",
+    )
+
+
 def main() -> int:
     """Run until a signal; returns 0 after a clean stop, 1 when a part died, 2 for settings that do not work.
 
     A command ends by itself, with 1 when it could not do all of its work.
     """
     options = parse_arguments()
-    run = _run_redrive if options.command else _run_embedded if options.embedded else _run
+    commands = {"redrive": _run_redrive, "calibrate": _run_calibrate}
+    run = commands.get(options.command, _run_embedded if options.embedded else _run)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return OK if runner.run(run(options)) else FAILED
@@ -141,6 +168,11 @@ async def _run_embedded(options: argparse.Namespace) -> bool:
 async def _run_redrive(options: argparse.Namespace) -> bool:
     clean: bool = await importlib.import_module("service.redrive").run(options)
     return clean
+
+
+async def _run_calibrate(options: argparse.Namespace) -> bool:
+    done: bool = await importlib.import_module("service.calibrate").run(options)
+    return done
 
 
 def _number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:

@@ -23,6 +23,7 @@ DRAIN_SECONDS = 10
 LEASE_SECONDS = 30
 MIN_CALL_SECONDS = 120
 ANY_PORT = 0
+ANONYMOUS_PIPELINES = "crack-detection,parking-report"
 
 
 async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
@@ -96,6 +97,7 @@ def _settings(
         "drain_seconds": DRAIN_SECONDS,
         "metrics_port": ANY_PORT,
         "webhook_allow_private": True,
+        "anonymous_pipelines": ANONYMOUS_PIPELINES,
         "log_level": "WARNING",
     }
     defaults = {name: value for name, value in suitable.items() if not os.environ.get(name.upper())}

@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from jobs import errors
-from jobs.model import JSON
+from jobs.model import JSON, Failure, Job
+from jobs.parking_reports import ReportNotFound
 
 RETRY_AFTER_SECONDS: Final = 2
 FULL_RETRY_AFTER_SECONDS: Final = 5
@@ -49,6 +50,63 @@ class NotReady(errors.DarkroomError):
     code = "not_ready"
 
 
+class TooBusy(NotReady):
+    """The service takes in many photos at this moment. Please try again"""
+
+    code = "unavailable"
+
+
+class NoImageFile(errors.RequestError):
+    """No image file provided"""
+
+    code = "no_image_file"
+
+
+class InvalidImageFile(errors.RequestError):
+    """Invalid image file"""
+
+    code = "invalid_image"
+
+
+class ResultNotFound(errors.RequestError):
+    """Result image not found"""
+
+    code = "result_not_found"
+
+
+class JobOutcome(errors.DarkroomError):
+    """What a job has come to, told to whoever has waited for its result."""
+
+    def __init__(self, job: Job, message: str) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class StillRunning(JobOutcome):
+    """The job runs longer than its caller may wait; it goes on."""
+
+    code = "still_running"
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job, "The job is still running. Ask for it by its jobId")
+
+
+class JobFailed(JobOutcome):
+    """The job has ended without a result, and says why; or ``message`` does, in an original's words."""
+
+    def __init__(self, job: Job, message: str | None = None) -> None:
+        self.failure = job.failure or _CANCELED
+        super().__init__(job, message or self.failure.message)
+
+
+_CANCELED: Final = Failure(code="job_canceled", message="The job was canceled", retryable=True)
+_FAILURE_STATUSES: Final = {
+    errors.InvalidImage.code: HTTPStatus.BAD_REQUEST,
+    "missing_metadata": HTTPStatus.BAD_REQUEST,
+    "content_rejected": HTTPStatus.UNPROCESSABLE_ENTITY,
+    _CANCELED.code: HTTPStatus.CONFLICT,
+}
+
 # The nearest class of an error's ancestry counts; whatever is not here is our own failure.
 _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     errors.RequestError: HTTPStatus.BAD_REQUEST,
@@ -56,6 +114,8 @@ _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
     errors.UploadNotFound: HTTPStatus.NOT_FOUND,
+    errors.NoResultFile: HTTPStatus.NOT_FOUND,
+    ReportNotFound: HTTPStatus.NOT_FOUND,
     errors.JobNotEnded: HTTPStatus.CONFLICT,
     errors.WebhookNotFound: HTTPStatus.NOT_FOUND,
     errors.DeliveryNotFound: HTTPStatus.NOT_FOUND,
@@ -69,6 +129,8 @@ _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.TransientError: HTTPStatus.SERVICE_UNAVAILABLE,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    ResultNotFound: HTTPStatus.NOT_FOUND,
+    StillRunning: HTTPStatus.GATEWAY_TIMEOUT,
 }
 _HTTP_ERRORS: Final = {
     404: ("not_found", "There is nothing at this address"),
@@ -79,13 +141,16 @@ _HTTP_ERRORS: Final = {
 
 def status_of(error: errors.DarkroomError) -> HTTPStatus:
     """Return the status that says what kind of error this is."""
+    if isinstance(error, JobFailed):
+        return _FAILURE_STATUSES.get(error.failure.code, HTTPStatus.BAD_GATEWAY)
     known = (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
     return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def answer(error: errors.DarkroomError, request_id: str) -> web.Response:
     """Write an error of ours as a response."""
-    body: dict[str, JSON] = {"error": error.message, "code": error.code, "requestId": request_id}
+    code = error.failure.code if isinstance(error, JobFailed) else error.code
+    body: dict[str, JSON] = {"error": error.message, "code": code, "requestId": request_id}
     return web.json_response(body | _details(error), status=status_of(error), headers=_headers(error))
 
 
@@ -108,6 +173,8 @@ def _details(error: errors.DarkroomError) -> dict[str, JSON]:
             return {"remainingQuota": 0, "message": message}
         case errors.QueueRefused():
             return {"jobId": error.job_id}
+        case JobOutcome():
+            return {"jobId": error.job.job_id}
         case _:
             return {}
 

@@ -15,14 +15,14 @@ from service.settings import Settings
 PREFLIGHT_SECONDS: Final = 3600
 _ALLOWED_METHODS: Final = "GET, HEAD, POST, DELETE"
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
-_EXPOSED_HEADERS: Final = "X-Request-Id, Retry-After, Idempotency-Replayed"
+_EXPOSED_HEADERS: Final = "X-Request-Id, Retry-After, Idempotency-Replayed, Location, Preference-Applied"
 _DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 _FOR_ALL: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(), geolocation=(self), microphone=()",
 }
 
 

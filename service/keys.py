@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from jobs.model import Caller
+from service.bodies import Seats
 from service.metrics import RequestMetrics
 from service.services import Services
 from service.settings import Settings
@@ -14,12 +16,19 @@ SERVICES = web.AppKey("SERVICES", Services)
 METRICS = web.AppKey("METRICS", RequestMetrics)
 PUBLIC_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("PUBLIC_RESOURCES")
 """The resources that need no token; all others do."""
+ANONYMOUS_HANDLERS = web.AppKey[frozenset[Handler]]("ANONYMOUS_HANDLERS")
+"""What may also be asked without a token, as the settings allow."""
 UNCOUNTED_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("UNCOUNTED_RESOURCES")
 """The resources that anyone may ask for at any rate."""
 SUBMIT_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("SUBMIT_RESOURCES")
 """The resources that start jobs."""
+PIPELINE_NAMES = web.AppKey[tuple[str, ...]]("PIPELINE_NAMES")
+"""The kinds of job that the routes offer."""
+SEATS = web.AppKey("SEATS", Seats)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
+STARTED_AT = web.RequestKey("STARTED_AT", float)
+"""When the request began, by the clock of ``time.monotonic``."""
 CALLER = web.RequestKey("CALLER", Caller)
 PREPARED = web.RequestKey("PREPARED", bool)
 """Present once the answer's head is out: nothing may be answered after that."""

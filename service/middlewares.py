@@ -12,7 +12,9 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from jobs.errors import DarkroomError, Unauthorized
+from jobs.errors import DarkroomError, Forbidden, Unauthorized
+from jobs.ids import anonymous_user
+from jobs.model import Caller
 from service import errors, keys
 from service.rate_limits import RateLimit, client_address
 from service.settings import Settings
@@ -29,12 +31,12 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(12)
     request[keys.REQUEST_ID] = request_id
-    started = time.perf_counter()
+    request[keys.STARTED_AT] = started = time.monotonic()
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         response = await handler(request)
         # A socket lives for hours; whoever keeps it says when it opens and closes.
         if not isinstance(response, web.WebSocketResponse):
-            _note(request, response.status, time.perf_counter() - started)
+            _note(request, response.status, time.monotonic() - started)
     return response
 
 
@@ -47,7 +49,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except DarkroomError as error:
         _refuse_if_prepared(request)
         response = errors.answer(error, request_id)
-        if response.status >= 500 and not isinstance(error, errors.NotReady):
+        # What a job has come to was logged where it happened.
+        if response.status >= 500 and not isinstance(error, errors.NotReady | errors.JobOutcome):
             logger.exception("A request failed", extra={"action": "request_failed", "code": error.code})
         return response
     except web.HTTPException as error:
@@ -70,10 +73,15 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     if match_info.http_exception is not None or match_info.route.resource in request.app[keys.PUBLIC_RESOURCES]:
         return await handler(request)
     services = request.app[keys.SERVICES]
-    caller = await services.verifier.verify(_bearer_token(request))
+    anonymous = hdrs.AUTHORIZATION not in request.headers and match_info.handler in request.app[keys.ANONYMOUS_HANDLERS]
+    if anonymous:
+        caller = _anonymous(request)
+    else:
+        caller = await services.verifier.verify(_bearer_token(request))
     request[keys.CALLER] = caller
     with structlog.contextvars.bound_contextvars(user_id=caller.user_id):
-        await services.users.note_sign_in(caller)
+        if not anonymous:
+            await services.users.note_sign_in(caller)
         return await handler(request)
 
 
@@ -84,8 +92,7 @@ def limit_addresses(settings: Settings) -> Middleware:
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.match_info.route.resource not in request.app[keys.UNCOUNTED_RESOURCES]:
-            forwarded_for = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
-            _take(limit, client_address(request.remote, forwarded_for, settings.trusted_proxy_hops))
+            _take(limit, _address(request))
         return await handler(request)
 
     return count
@@ -105,6 +112,20 @@ def limit_users(settings: Settings) -> Middleware:
         return await handler(request)
 
     return count
+
+
+def _anonymous(request: web.Request) -> Caller:
+    # Without a token to ask for, nothing else keeps a foreign page from sending a form here in its reader's name: such a
+    # request needs no preflight. Browsers always say where it is from; programs say nothing.
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None and origin not in request.app[keys.SETTINGS].origins:
+        raise Forbidden("Pages of this origin may not call this service")
+    return Caller(user_id=anonymous_user(_address(request)), expires_at=0)
+
+
+def _address(request: web.Request) -> str:
+    forwarded_for = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
+    return client_address(request.remote, forwarded_for, request.app[keys.SETTINGS].trusted_proxy_hops)
 
 
 def _take(limit: RateLimit, key: str) -> None:

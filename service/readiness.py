@@ -39,9 +39,15 @@ def report_bus(conditions: Conditions, *, is_whole: bool) -> None:
     conditions.report("events", None if is_whole else down)
 
 
+def is_cut_off(conditions: Conditions, model: str) -> bool:
+    """Tell whether nothing is sent to this model just now; one that is merely slow is not cut off."""
+    now = (degradation for degradation in conditions.current() if degradation.part == _part_of(model))
+    return any(degradation.condition in (Condition.OPEN, Condition.CLOSED_UNTIL) for degradation in now)
+
+
 def report_gate(conditions: Conditions, state: GateState) -> None:
     """Tell the house how the gate of a model stands."""
-    part = f"gemini:{state.model}"
+    part = _part_of(state.model)
     if state.condition is Condition.OK:
         conditions.report(part, None)
     else:
@@ -52,3 +58,7 @@ def report_gate(conditions: Conditions, state: GateState) -> None:
             retry_after_seconds=state.retry_after_seconds,
         )
         conditions.report(part, degradation)
+
+
+def _part_of(model: str) -> str:
+    return f"gemini:{model}"

@@ -26,7 +26,7 @@ MAX_PAGE: Final = 100
 MAX_DESCRIPTION: Final = 200
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\]")
 
-RequestModel = TypeVar("RequestModel", bound="_RequestModel")
+RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 
 def _absent_if_blank(value: Any) -> Any:
@@ -43,11 +43,12 @@ class _RequestModel(BaseModel):
 
 
 class UploadRequest(_RequestModel):
-    """``POST /upload``."""
+    """``POST /upload``; a pipeline may have fields of its own beside these."""
 
     file_name: str = Field(min_length=1, max_length=MAX_FILE_NAME)
     content_type: str = Field(min_length=1)
     file_size: int = Field(strict=True)
+    pipeline: OptionalText = None
 
     @property
     def extension(self) -> str:
@@ -66,6 +67,10 @@ class UploadRequest(_RequestModel):
         if not 1 <= self.file_size <= MAX_UPLOAD_BYTES:
             raise _fault("fileSize", "fileSize must be between 1 byte and 10 MiB")
         return self
+
+
+class PipelineUpload(_RequestModel):
+    """What a pipeline of its own takes beside the photo in ``POST /upload``."""
 
 
 class GenerateRequest(_RequestModel):
@@ -181,6 +186,9 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "string_too_long": "{field} must have at most {max_length} characters",
     "string_type": "{field} must be a string",
     "int_type": "{field} must be a whole number",
+    "float_type": "{field} must be a number",
+    "float_parsing": "{field} must be a number",
+    "finite_number": "{field} must be a number",
     "int_parsing": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",
     "greater_than_equal": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",
     "less_than_equal": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",

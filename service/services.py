@@ -12,9 +12,11 @@ from jobs.conditions import Conditions
 from jobs.control import Control
 from jobs.files import Files
 from jobs.job_table import JobTable
+from jobs.parking_reports import ParkingReports
 from jobs.submission import Submission
 from jobs.user_table import UserTable
 from jobs.views import JobViews
+from jobs.waiting import Waiting
 from jobs.webhook_desk import WebhookDesk
 from service.demo_sign_in import DemoSignIn
 from service.readiness import Readiness
@@ -30,9 +32,11 @@ class Services:
     users: UserTable
     files: Files
     submission: Submission
+    waiting: Waiting
     admission: Admission
     control: Control
     views: JobViews
+    parking_reports: ParkingReports
     verifier: TokenVerifier
     readiness: Readiness
     conditions: Conditions

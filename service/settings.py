@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from jobs.aws import AWSConfig
 from jobs.job_table import Limits, Tables
 from jobs.sweeper import SweepTimes
+from service.process import CannotStart
 from service.rate_limits import Rates
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
@@ -37,6 +39,10 @@ class Settings(BaseSettings):
     usage_log_table: str = Field(validation_alias=AliasChoices("usage_log_table", "ProfilePhotoAI-UsageLog-Table"))
     image_jobs_table: str = Field(validation_alias=AliasChoices("image_jobs_table", "ProfilePhotoAI-ImageJobs-Table"))
     job_events_table: str
+    parking_sightings_table: str
+    parking_reports_table: str
+    upload_events_queue_url: str
+    upload_events_dlq_url: str | None = None
     webhooks_table: str
     webhook_deliveries_table: str
     webhook_deliveries_queue_url: str
@@ -70,6 +76,9 @@ class Settings(BaseSettings):
 
     presigned_url_expiration: int = Field(default=3600, ge=1, le=604_800)
     daily_limit: int = Field(default=10, ge=0)
+    anonymous_pipelines: CommaList = ()
+    anonymous_daily_limit: int = Field(default=1000, ge=0)
+    similarity_threshold: float = Field(default=0.8, ge=0, le=1)
     daily_spend_limit_usd: float | None = Field(default=None, gt=0)
     max_user_unfinished: int = Field(default=200, ge=1)
     max_user_in_flight: int = Field(default=16, ge=1)
@@ -89,10 +98,16 @@ class Settings(BaseSettings):
     embedded: bool = False
     simulated: CommaList = ()
 
-    @field_validator("allowed_origins", "simulated", mode="before")
+    @field_validator("allowed_origins", "simulated", "anonymous_pipelines", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("anonymous_pipelines", mode="before")
+    @classmethod
+    def _read_none(cls, value: Any) -> Any:
+        # An empty variable counts as none at all, and the embedded mode has a default of its own.
+        return () if value == "off" else value
 
     @field_validator("metrics_port", mode="before")
     @classmethod
@@ -187,7 +202,18 @@ class Settings(BaseSettings):
 
     def user_limits(self) -> Limits:
         """Return what one user may have."""
-        return Limits(daily=self.daily_limit, unfinished=self.max_user_unfinished, in_flight=self.max_user_in_flight)
+        return Limits(
+            daily=self.daily_limit,
+            anonymous_daily=self.anonymous_daily_limit,
+            unfinished=self.max_user_unfinished,
+            in_flight=self.max_user_in_flight,
+        )
+
+    def check_pipelines(self, known: Collection[str]) -> None:
+        """Refuse to start where something is said of a pipeline that is not there. Raises CannotStart."""
+        for name in self.anonymous_pipelines:
+            if name not in known:
+                raise CannotStart(f"ANONYMOUS_PIPELINES: {name} is no pipeline; there are {', '.join(known)}")
 
     def rates(self) -> Rates:
         """Return how often one may call. On one's own machine nobody is counted, except where that was asked for."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from service import headers, keys, middlewares, routes
+from service.bodies import Seats
 from service.metrics import RequestMetrics
 from service.services import Services
 from service.settings import Settings
@@ -29,6 +30,7 @@ def create_app(settings: Settings, services: Services) -> web.Application:
     )
     app[keys.SETTINGS] = settings
     app[keys.SERVICES] = services
+    app[keys.SEATS] = Seats()
     app[keys.METRICS] = RequestMetrics(services.registry)
     app.on_response_prepare.append(headers.add_headers(settings))
     routes.add_routes(app, settings)

@@ -15,16 +15,16 @@ from websocket import messages
 from websocket.close_codes import CloseCode
 from websocket.messages import MAX_CURSOR_CHARACTERS, PROTOCOL
 from websocket.polling import MAX_WAIT_SECONDS
-from websocket.wire import OUTBOUND
+from websocket.wire import DURABLE, OUTBOUND
 
-VERSION: Final = "1.2.0"
+VERSION: Final = "1.3.0"
 """Of the protocol: its first number is that of the subprotocol's name, the second grows with what is added."""
 _SOCKET: Final = "#/channels/socket"
 _EVENTS_CHANNEL: Final = "#/channels/events"
 _DESCRIPTION: Final = f"""\
-Everything that happens to a user's jobs, as it happens. Offer the subprotocol `{PROTOCOL}`, and say who you are by the
-`Authorization` header, by a second offer `bearer.<token>`, or by a first message `hello`. A message with an `id` comes from the
-durable log: hand the newest one back as `since` and nothing is missed. Ignore types and fields that you do not know.
+Everything that happens to a user's jobs and reports, as it happens. Offer the subprotocol `{PROTOCOL}`, and say who you are
+by the `Authorization` header, by a second offer `bearer.<token>`, or by a first message `hello`. A message with an `id` comes
+from the durable log: hand the newest one back as `since` and nothing is missed. Ignore types and fields that you do not know.
 Networks that let no socket through get the same messages from `/events`, as server-sent events or by long polling."""
 _STREAM: Final = """\
 With `Accept: text/event-stream`: server-sent events, `data` a message and `id` its cursor, which comes back as `Last-Event-ID`
@@ -36,7 +36,7 @@ _EVENTS: Final = tuple(event.value for event in EventType)
 _ANSWERS: Final = frozenset({"auth.ok", "cancel.ok"})
 """What only a client is told that can say something."""
 _STREAMED: Final = tuple(name for name in OUTBOUND if name not in _ANSWERS)
-_LASTING: Final = ("resync", "snapshot", *_EVENTS)
+_LASTING: Final = ("resync", "snapshot", *DURABLE)
 _REPLIES: Final[dict[str, tuple[str, ...]]] = {
     "hello": ("welcome", *_LASTING, "error"),
     "resume": _LASTING,

@@ -16,7 +16,7 @@ from jobs import clock
 from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, CursorUnknown
 from jobs.event_log import Cursor, is_moment
-from jobs.events import EventBus, JobEvent, JobProgress, Notice
+from jobs.events import Event, EventBus, JobProgress, Notice
 from jobs.ids import EventId, UserId
 from jobs.queue_place import QueuePlace
 from websocket import messages
@@ -224,7 +224,7 @@ class Hub:
         async for frame in self.recovery.frames(user_id, since, is_gone):
             yield frame
             self.note_told(user_id, frame.event_id)
-            has_missed = frame.job_id is not None
+            has_missed = has_missed or frame.job_id is not None
         if has_missed:  # a snapshot has the day's figures, and without an event they have not changed
             self._quotas.tell_soon(user_id)
 
@@ -262,9 +262,9 @@ class Hub:
             self._notices.put_nowait(notice)
         except asyncio.QueueFull:
             # Closed, the client reads everything anew; with this notice left out it would wait for ever.
-            extra = {"action": "deliver", "user_id": notice.job.user_id, "job_id": notice.job.job_id}
+            extra = {"action": "deliver", "user_id": notice.user_id}
             logger.error("Too many notices wait to be delivered", extra=extra)  # noqa: TRY400 - nothing to trace
-            self._close_audience(notice.job.user_id)
+            self._close_audience(notice.user_id)
 
     async def _dispatch_all(self) -> None:
         loop = asyncio.get_running_loop()
@@ -279,9 +279,9 @@ class Hub:
             try:
                 await self._dispatch(notice)
             except Exception:
-                extra = {"action": "deliver", "user_id": notice.job.user_id, "job_id": notice.job.job_id}
+                extra = {"action": "deliver", "user_id": notice.user_id}
                 logger.exception("A notice could not be delivered", extra=extra)
-                self._close_audience(notice.job.user_id)
+                self._close_audience(notice.user_id)
             finally:
                 self._notices.task_done()
 
@@ -289,17 +289,16 @@ class Hub:
         match notice:
             case JobProgress():
                 frame = messages.job_progress(notice)
-                for listener in self._audience(notice.job.user_id):
+                for listener in self._audience(notice.user_id):
                     listener.put_newest(notice.job.job_id, frame)
-            case JobEvent():
-                view = await self.recovery.view(notice.job)
-                is_next = self._healer.is_whole(notice.job.user_id)
-                self._tell(notice, messages.job_event(notice, view, is_next=is_next))
+            case _:
+                told = await self.recovery.told_of(notice)
+                self._tell(notice, messages.event(notice, told, is_next=self._healer.is_whole(notice.user_id)))
 
-    def _tell(self, event: JobEvent, frame: Frame) -> None:
-        self.note_told(event.job.user_id, event.event_id)
+    def _tell(self, event: Event, frame: Frame) -> None:
+        self.note_told(event.user_id, event.event_id)
         self._quotas.note(event)
-        for listener in self._audience(event.job.user_id):
+        for listener in self._audience(event.user_id):
             listener.put(frame)
 
     def _tell_quota(self, user_id: UserId, frame: Frame) -> None:
@@ -326,7 +325,7 @@ class Hub:
             events = await self.recovery.missed(user_id, audience.whole_until)
         missed = [event for event in events if event.event_id not in audience.healed]
         for event in missed:
-            self._tell(event, messages.job_event(event, await self.recovery.view(event.job)))
+            self._tell(event, messages.event(event, await self.recovery.told_of(event)))
             await asyncio.sleep(0)  # as many views as there are events would keep the loop from everybody else
         audience.healed = frozenset(event.event_id for event in events)
         audience.whole_until = Cursor.after(audience.healed, audience.whole_until)

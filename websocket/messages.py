@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 
 from jobs import clock, conditions, envelope, queue_place, views
 from jobs.conditions import Degradation
-from jobs.events import EventType, JobEvent, JobProgress
+from jobs.events import Event, EventType, JobProgress, UserEvent
 from jobs.ids import EventId, JobId
 from jobs.model import JSON, Caller, Quota, Status
 from jobs.queue_place import QueuePlace
@@ -29,13 +29,15 @@ _ENDS = frozenset({EventType.COMPLETED, EventType.FAILED, EventType.CANCELED, Ev
 class Frame:
     """One message, encoded: the same ``content`` goes to every client, over whatever transport.
 
-    ``event_id`` is where a client resumes from after it, ``job_id`` whose it is; both are absent where there is none.
+    ``event_id`` is where a client resumes from after it, ``job_id`` whose it is; both are absent where there is none. One that
+    ``is_of_user`` tells of the user, and neither of a job nor of the connection.
     """
 
     type: str
     content: bytes
     event_id: EventId | None = None
     job_id: JobId | None = None
+    is_of_user: bool = False
 
     @cached_property
     def wire(self) -> bytes:
@@ -145,13 +147,15 @@ def snapshot(state: Snapshot) -> Frame:
     return _frame("snapshot", clock.now_milliseconds(), event_id=state.position, data=data)
 
 
-def job_event(event: JobEvent, view: dict[str, JSON], *, is_next: bool = True) -> Frame:
-    """Tell of a job's visible change.
+def event(event: Event, told: dict[str, JSON], *, is_next: bool = True) -> Frame:
+    """Tell of what has happened: ``told`` is the job after it, or the data of an event that is no change of a job.
 
     Without its id, unless it ``is_next``: where one before it may be missing, nobody may leave off after it.
     """
     event_id = event.event_id if is_next else None
-    return _frame(str(event.type), event.at, event_id=event_id, job_id=event.job.job_id, job=view)
+    if isinstance(event, UserEvent):
+        return _frame(event.type, event.at, event_id=event_id, data=told, is_of_user=True)
+    return _frame(str(event.type), event.at, event_id=event_id, job_id=event.job.job_id, job=told)
 
 
 def job_progress(progress: JobProgress) -> Frame:
@@ -179,7 +183,7 @@ def job_place(told: QueuePlace) -> Frame:
 
 def quota(quota: Quota) -> Frame:
     """Tell what is left of the user's day."""
-    return _frame("quota", clock.now_milliseconds(), data=views.quota_view(quota))
+    return _frame("quota", clock.now_milliseconds(), data=views.quota_view(quota), is_of_user=True)
 
 
 def ping(newest_id: EventId | None) -> Frame:
@@ -232,9 +236,10 @@ def _frame(
     job_id: JobId | None = None,
     job: dict[str, JSON] | None = None,
     data: dict[str, JSON] | None = None,
+    is_of_user: bool = False,
 ) -> Frame:
     content = envelope.encode(message_type, at, event_id=event_id, job=job, data=data)
-    return Frame(type=message_type, content=content, event_id=event_id, job_id=job_id)
+    return Frame(type=message_type, content=content, event_id=event_id, job_id=job_id, is_of_user=is_of_user)
 
 
 def _expiry(caller: Caller) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from jobs import clock
 from jobs.errors import CursorUnknown
 from jobs.event_log import Cursor
-from jobs.events import JobEvent
+from jobs.events import Event
 from jobs.ids import UserId
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
@@ -93,7 +93,7 @@ async def _wait(hub: Hub, user_id: UserId, cursor: Cursor, waiting: _Waiting, wa
             return _answer([], str(cursor))
 
 
-def _fresh(events: list[JobEvent], cursor: Cursor) -> list[JobEvent]:
+def _fresh(events: list[Event], cursor: Cursor) -> list[Event]:
     """Choose what the client has not seen: all of the overlap, if something has appeared there since it was last told."""
     seen = [event.event_id for event in events if event.event_id <= cursor.event_id]
     return events[len(seen) :] if Cursor.after(seen, cursor) == cursor else events

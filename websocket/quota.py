@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final, TypeAlias
 
 from jobs.errors import CloudUnavailable
-from jobs.events import EventType, JobEvent
+from jobs.events import Event, EventType, UserEvent
 from jobs.ids import UserId
 from jobs.model import Charge, Quota
 from websocket import messages
@@ -28,11 +28,13 @@ async def no_quota(_: UserId) -> None:
     """Have nothing to tell."""
 
 
-def moves_quota(event: JobEvent) -> bool:
+def moves_quota(event: Event) -> bool:
     """Tell whether the day's figures may be others than before.
 
     A canceled job's unit counts although it is kept: its worker may give it back a moment later, without an event.
     """
+    if isinstance(event, UserEvent):
+        return False
     job = event.job
     return (
         job.version <= _FIRST_TOLD_VERSION
@@ -63,10 +65,10 @@ class QuotaTeller:
         self._due: set[UserId] = set()
         self._is_due = asyncio.Event()
 
-    def note(self, event: JobEvent) -> None:
+    def note(self, event: Event) -> None:
         """Look at the figures soon, if the event may have moved them; never waits."""
         if moves_quota(event):
-            self.tell_soon(event.job.user_id)
+            self.tell_soon(event.user_id)
 
     def tell_soon(self, user_id: UserId) -> None:
         """Tell the user's clients the figures; never waits."""

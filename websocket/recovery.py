@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from jobs.errors import CursorUnknown
 from jobs.event_log import Cursor, EventLog
-from jobs.events import JobEvent
+from jobs.events import Event, JobEvent
 from jobs.ids import UserId
 from jobs.model import JSON, Job
 from websocket import messages
@@ -64,9 +64,9 @@ class Recovery:
         async with asyncio.timeout(self._limits.snapshot_seconds):
             return await self._read_snapshot(user_id)
 
-    async def missed(self, user_id: UserId, cursor: Cursor) -> list[JobEvent]:
+    async def missed(self, user_id: UserId, cursor: Cursor) -> list[Event]:
         """Read the events since the cursor, its overlap included. Raises CursorUnknown when they are too many to tell."""
-        events: list[JobEvent] = []
+        events: list[Event] = []
         async with asyncio.timeout(self._limits.snapshot_seconds):
             async for event in self._log.since(user_id, cursor):
                 events.append(event)
@@ -74,12 +74,12 @@ class Recovery:
                     raise CursorUnknown("Too much has happened since")
         return events
 
-    async def told(self, events: Iterable[JobEvent]) -> AsyncIterator[Frame]:
+    async def told(self, events: Iterable[Event]) -> AsyncIterator[Frame]:
         """Write events as every client is told them."""
         for event in events:
-            yield messages.job_event(event, await self.view(event.job))
+            yield messages.event(event, await self.told_of(event))
             await asyncio.sleep(0)  # signing a job's links takes a millisecond, and nobody else should wait for all
 
-    async def view(self, job: Job) -> dict[str, JSON]:
-        """Write a job as every client is shown it."""
-        return await self._view(job)
+    async def told_of(self, event: Event) -> dict[str, JSON]:
+        """Write what an event is about as every client is shown it."""
+        return await self._view(event.job) if isinstance(event, JobEvent) else dict(event.data)

@@ -51,7 +51,8 @@ class SnapshotReader:
         """Read what happened within the last seconds: the index may not have it yet, and it is told to nobody again."""
         if position < Cursor.at(clock.now_milliseconds()).overlap_start:
             return []
-        return [event async for event in self._log.since(user_id, Cursor(event_id=position))]
+        events = self._log.since(user_id, Cursor(event_id=position))
+        return [event async for event in events if isinstance(event, JobEvent)]
 
     def _with_recent(self, page: JobPage, recent: Iterable[JobEvent]) -> JobPage:
         jobs = {job.job_id: job for job in page.jobs}

@@ -148,4 +148,4 @@ class Stream:
     def _concerns(self, frame: Frame) -> bool:
         if self._job_id is None:
             return True
-        return frame.job_id == self._job_id or (frame.job_id is None and frame.type != "quota")
+        return frame.job_id == self._job_id or (frame.job_id is None and not frame.is_of_user)

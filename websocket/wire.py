@@ -16,6 +16,7 @@ from jobs.model import Status
 from websocket.messages import MAX_CURSOR_CHARACTERS
 
 _TIME: Final = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+_CAPTURE_TIME: Final = r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$"
 
 Time: TypeAlias = Annotated[str, Field(pattern=_TIME, description="ISO 8601, UTC with milliseconds.")]
 Cursor: TypeAlias = Annotated[
@@ -29,6 +30,10 @@ Milliseconds: TypeAlias = Annotated[int, Field(ge=0, description="Milliseconds."
 JobVersion: TypeAlias = Annotated[
     int, Field(ge=1, description="One higher with every visible change: ignore what is not newer than what you have.")
 ]
+ReportVersion: TypeAlias = Annotated[
+    int, Field(ge=1, description="One higher with every change: ignore what is not newer than what you have.")
+]
+CaptureTime: TypeAlias = Annotated[str, Field(pattern=_CAPTURE_TIME, description="As cameras write it.")]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Ref: TypeAlias = Annotated[str | int, Field(description="What the client had called its message.")]
 
@@ -39,6 +44,7 @@ class Progress(TypedDict):
     stage: Stage | Literal["queued"]
     fraction: Fraction
     message: str
+    partial: NotRequired[Annotated[dict[str, Any], Field(description="What the result has so far.")]]
 
 
 class Queue(TypedDict):
@@ -63,7 +69,7 @@ class Metadata(TypedDict):
 
     generationTime: Milliseconds
     modelName: str
-    outputKey: str
+    outputKey: NotRequired[str]
 
 
 class Failure(TypedDict):
@@ -88,6 +94,10 @@ class Job(TypedDict):
     updatedAt: Time
     style: NotRequired[str]
     prompt: NotRequired[str]
+    parameters: NotRequired[
+        Annotated[dict[str, Any], Field(description="What the pipeline was asked beyond style and prompt.")]
+    ]
+    units: NotRequired[Annotated[int, Field(ge=0, description="Of the day's quota; absent where it is one.")]]
     inputImageUrl: NotRequired[str]
     inputImageSignedUrl: NotRequired[str]
     outputImageUrl: NotRequired[str]
@@ -164,6 +174,32 @@ class JobChanged(TypedDict):
     id: NotRequired[Cursor]
     time: Time
     job: Job
+
+
+class ReportData(TypedDict):
+    """A parking report, as in ``GET /reports/{reportId}``, but for its pictures. Capture times are local, without a zone."""
+
+    reportId: str
+    version: ReportVersion
+    plateString: str
+    latitude: float
+    longitude: float
+    firstCaptureTime: CaptureTime
+    lastCaptureTime: CaptureTime
+    similarity: NotRequired[Annotated[float, Field(description="Of the two vehicles, where they were compared.")]]
+    reportBool: bool
+
+
+class ReportConfirmed(TypedDict):
+    """A report that a sighting of the user belongs to is there, or has changed: the whole of it after that.
+
+    ``id`` is as in a job's change.
+    """
+
+    type: Literal["report.confirmed"]
+    id: NotRequired[Cursor]
+    time: Time
+    data: ReportData
 
 
 class JobProgressed(TypedDict):
@@ -305,10 +341,15 @@ class Error(TypedDict):
     data: ErrorData
 
 
+DURABLE: Final[Mapping[str, type[Any]]] = {
+    **{event.value: JobChanged for event in EventType},
+    "report.confirmed": ReportConfirmed,
+}
+"""Those that the log has: each may come again, and may be where a client leaves off."""
 OUTBOUND: Final[Mapping[str, type[Any]]] = {
     "welcome": Welcome,
     "snapshot": StateShown,
-    **{event.value: JobChanged for event in EventType},
+    **DURABLE,
     "job.progress": JobProgressed,
     "quota": QuotaChanged,
     "system.degraded": Degraded,

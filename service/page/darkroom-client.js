@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Follows a person's Darkroom jobs live, whatever happens to the socket, the tab, the token or the service.
+ * Follows a person's Darkroom jobs and reports live, whatever happens to the socket, the tab, the token or the service.
  *
  *     import { DarkroomClient } from 'https://…/darkroom-client.js';
  *     const client = new DarkroomClient({ url: 'https://…/', token: async () => freshIdToken() });
@@ -18,6 +18,8 @@ import { USUAL_TIMING } from './darkroom-links.js';
 /** @typedef {import('./darkroom-line.js').State} State */
 /** @typedef {{jobId: string, version: number, status: string, terminal: boolean, createdAt: string, [field: string]: any}} Job */
 /** @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota */
+/** @typedef {{reportId: string, version: number, plateString: string, latitude: number, longitude: number, firstCaptureTime: string,
+ *   lastCaptureTime: string, similarity?: number, reportBool: boolean, time?: string}} Report */
 /** @typedef {{jobId: string, status: string, outcome: string, givenBack: boolean, message: string}} Cancellation */
 /**
  * What the events carry in their `detail`. `time` is the service's clock.
@@ -26,13 +28,22 @@ import { USUAL_TIMING } from './darkroom-links.js';
  *   snapshot: {jobs: Job[], hasMore: boolean, quota?: Quota, time?: string},
  *   job: {job: Job, type: string, time?: string},
  *   deleted: {jobId: string},
- *   progress: {jobId: string, version: number, status: string, stage: string, fraction: number, message: string},
+ *   progress: {jobId: string, version: number, status: string, stage: string, fraction: number, message: string,
+ *     partial?: Record<string, any>},
+ *   report: Report,
  *   quota: Quota,
  *   degraded: {parts: {part: string, condition: string, reason: string, retryAfterSeconds?: number}[]},
  *   error: {code: string, message: string},
  * }} Details
  */
 
+/**
+ * Lasting messages that are no change of a job: the event that tells of each, and the field that names what it is about.
+ * @type {Record<string, {name: 'report', id: string}>}
+ */
+const OTHER_NEWS = { 'report.confirmed': { name: 'report', id: 'reportId' } };
+/** Of so many things the newest version told is remembered; what is told again is never that old. */
+const MOST_REMEMBERED = 1000;
 const REQUEST_MS = 20_000;
 const REREAD_MS = 5_000;
 /** A job so young may be missing from a snapshot though it is there: the list of jobs trails the jobs by moments. */
@@ -65,6 +76,7 @@ export class DarkroomClient extends EventTarget {
   /** @type {State} */
   state = 'offline';
   /** The newest version told of each job, forgotten ones too. @type {Map<string, number>} */ #versions = new Map();
+  /** The same of what else there is, the last told at the end. @type {Map<string, number>} */ #otherVersions = new Map();
   #isLoaded = false;
   #isDegraded = false;
   /** Jobs of which it is not known whether they are still there. @type {Set<string>} */ #doubtful = new Set();
@@ -150,6 +162,7 @@ export class DarkroomClient extends EventTarget {
     else if (type === 'job.deleted') this.#forget(job.jobId, Infinity);
     else if (type === 'job.progress') this.#takeProgress(job, data);
     else if (type.startsWith('job.') && job?.jobId) this.#takeJob(job, type, time);
+    else if (Object.hasOwn(OTHER_NEWS, type)) this.#takeOther(OTHER_NEWS[type], data, time);
     else if (type === 'quota') this.#takeQuota(data);
     else if (type === 'system.degraded') this.#takeDegraded(data);
     else if (type === 'cancel.ok' || type === 'error') this.#takeAnswer(type, data);
@@ -183,6 +196,17 @@ export class DarkroomClient extends EventTarget {
     const known = this.jobs.get(job.jobId);
     if (!known || known.terminal || known.version > job.version) return;
     this.#emit('progress', { ...data, ...job });
+  }
+
+  /** @param {{name: 'report', id: string}} kind @param {any} data @param {string} [time] */
+  #takeOther({ name, id }, data, time) {
+    const thing = `${name} ${data[id]}`;
+    const known = this.#otherVersions.get(thing) ?? -1;
+    this.#otherVersions.delete(thing);
+    this.#otherVersions.set(thing, Math.max(known, data.version));
+    const [oldest] = this.#otherVersions.keys();
+    if (this.#otherVersions.size > MOST_REMEMBERED) this.#otherVersions.delete(oldest);
+    if (data.version > known) this.#emit(name, { ...data, time });
   }
 
   /** @param {{jobs: Job[], hasMore: boolean, quota?: Quota}} data @param {string} [time] */

@@ -11,7 +11,7 @@ from jobs.conditions import Degradation
 from jobs.model import JSON
 from service import keys
 from service.errors import NotReady
-from service.readiness import State
+from service.readiness import State, is_cut_off
 
 
 async def live(_: web.Request) -> web.Response:
@@ -33,4 +33,16 @@ def _degraded(degradation: Degradation) -> dict[str, JSON]:
     return conditions.view(degradation) | {"since": clock.iso(degradation.since)}
 
 
-ROUTES: Final = (web.get("/healthz", live), web.get("/readyz", ready))
+async def health(request: web.Request) -> web.Response:
+    """Tell what the originals' health checks ask."""
+    return web.json_response(health_view(request))
+
+
+def health_view(request: web.Request) -> dict[str, JSON]:
+    """Say it in the originals' words; the model counts as loaded while Gemini is not cut off."""
+    model = request.app[keys.SETTINGS].vision_model_name
+    loaded = not is_cut_off(request.app[keys.SERVICES].conditions, model)
+    return {"status": "healthy", "message": "AI server is running", "model_loaded": loaded}
+
+
+ROUTES: Final = (web.get("/healthz", live), web.get("/readyz", ready), web.get("/health", health))

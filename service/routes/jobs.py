@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from jobs.errors import JobNotCompleted, JobNotFound
+from jobs.errors import JobNotCompleted, JobNotFound, NoResultFile
 from jobs.files import DOWNLOAD_LINK_SECONDS
 from jobs.ids import JobId
 from jobs.job_reader import JobPage
@@ -45,6 +45,8 @@ async def download(request: web.Request) -> web.Response:
     job = await find(request)
     if job.output is None:
         raise JobNotCompleted
+    if job.output.url is None:
+        raise NoResultFile
     link = await request.app[keys.SERVICES].files.download_link(
         job.output.url, file_name=PurePosixPath(job.output.url).name
     )
@@ -80,16 +82,23 @@ async def page_view(request: web.Request, page: JobPage) -> list[JSON]:
 
 async def find(request: web.Request) -> Job:
     """Read the job that the path names. Raises JobNotFound and Forbidden."""
+    return await request.app[keys.SERVICES].control.find(request[keys.CALLER].user_id, read_job_id(request))
+
+
+def read_job_id(request: web.Request) -> JobId:
+    """Return the job's id in the path. Raises JobNotFound for what can be none."""
     job_id = request.match_info["job_id"]
     if not _JOB_ID.fullmatch(job_id):
         raise JobNotFound
-    return await request.app[keys.SERVICES].control.find(request[keys.CALLER].user_id, JobId(job_id))
+    return JobId(job_id)
 
 
+ANONYMOUS_ROUTES: Final = (web.get("/jobs/{job_id}", show),)
+"""Whoever may start a job without a token may look at it from the same address."""
 SUBMIT_ROUTES: Final = (web.post("/jobs/{job_id}/retry", retry),)
 ROUTES: Final = (
     web.get("/jobs", list_jobs),
-    web.get("/jobs/{job_id}", show),
+    *ANONYMOUS_ROUTES,
     web.delete("/jobs/{job_id}", delete),
     web.post("/jobs/{job_id}/cancel", cancel),
     web.get("/jobs/{job_id}/download", download),

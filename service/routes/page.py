@@ -7,8 +7,10 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from consumers import crack_detection, diary
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from service import keys
+from service.routes.health import health_view
 from service.schemas import MAX_PROMPT
 
 PAGE: Final = Path(__file__).parents[1] / "page"
@@ -21,9 +23,7 @@ async def index(request: web.Request) -> web.StreamResponse:
     headers = {hdrs.VARY: hdrs.ACCEPT}
     if "text/html" in request.headers.get(hdrs.ACCEPT, ""):
         return web.FileResponse(PAGE / "index.html", headers=headers)
-    # Settings without a Gemini key are refused, so a process that answers has its model.
-    answer = {"status": "healthy", "message": "Darkroom is running", "model_loaded": True}
-    return web.json_response(answer, headers=headers)
+    return web.json_response(health_view(request), headers=headers)
 
 
 async def page_file(request: web.Request) -> web.StreamResponse:
@@ -47,7 +47,7 @@ async def favicon(_: web.Request) -> web.StreamResponse:
 
 async def app_config(request: web.Request) -> web.Response:
     """Tell the page how this service is set up."""
-    settings = request.app[keys.SETTINGS]
+    settings, pipelines = request.app[keys.SETTINGS], request.app[keys.PIPELINE_NAMES]
     return web.json_response(
         {
             "demo": settings.embedded,
@@ -56,6 +56,9 @@ async def app_config(request: web.Request) -> web.Response:
             "maxUploadBytes": MAX_UPLOAD_BYTES,
             "contentTypes": list(EXTENSIONS),
             "maxPromptLength": MAX_PROMPT,
+            "pipelines": list(pipelines),
+            "maxDiaryCharacters": diary.MAX_CHARACTERS,
+            "crackThreshold": crack_detection.DEFAULT_THRESHOLD,
         }
     )
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from aiohttp import web
 
 from consumers import styles
+from consumers.profile_photo import PIPELINE, PortraitInput
 from jobs.errors import UploadNotFound
-from jobs.files import uploads_of
+from jobs.files import UploadLink, uploads_of
 from jobs.ids import UserId
-from jobs.submission import Request
 from service import keys
 from service.bodies import read_object
-from service.routes.submissions import accepted, read_key
-from service.schemas import GenerateRequest, parse
+from service.pipeline_routes import PipelineRoutes
+from service.routes.submissions import accepted, read_key, submit
+from service.schemas import GenerateRequest, UploadRequest, parse
 
-PIPELINE: Final = "profile-photo"
+NAME: Final = PIPELINE.name
 _UPLOAD_NAME: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9._-]{1,200}")
 
 
@@ -39,17 +41,25 @@ async def generate(request: web.Request) -> web.Response:
         # A wish that was granted before is answered as it was then.
         if key is None or not await services.jobs.is_claimed(user_id, key):
             raise
-    submitted = await services.submission.submit(
-        Request(
-            user_id=user_id,
-            pipeline=PIPELINE,
-            style=wish.chosen_style,
-            prompt=wish.prompt,
-            input_url=services.files.upload_url(wish.file_key),
-        ),
-        key,
+    submitted = await submit(
+        request,
+        NAME,
+        PortraitInput(style=wish.chosen_style, prompt=wish.prompt),
+        key=key,
+        input_url=services.files.upload_url(wish.file_key),
+        units=PIPELINE.units,
     )
     return await accepted(request, submitted)
+
+
+async def sign_upload(request: web.Request, photo: UploadRequest, _: Mapping[str, Any]) -> UploadLink:
+    """Sign a PUT of one photo, straight to S3."""
+    return await request.app[keys.SERVICES].files.upload_link(
+        request[keys.CALLER].user_id,
+        content_type=photo.content_type,
+        size_bytes=photo.file_size,
+        extension=photo.extension,
+    )
 
 
 def _check_key(key: str, user_id: UserId) -> None:
@@ -69,5 +79,9 @@ def _style_view(style: styles.Style) -> dict[str, object]:
     }
 
 
-PUBLIC_ROUTES: Final = (web.get("/styles", list_styles),)
-SUBMIT_ROUTES: Final = (web.post("/generate", generate),)
+ROUTES: Final = PipelineRoutes(
+    name=NAME,
+    submits=(web.post("/generate", generate),),
+    public=(web.get("/styles", list_styles),),
+    sign_upload=sign_upload,
+)

@@ -6,20 +6,24 @@ from typing import Final
 
 from aiohttp import web
 
+from jobs.errors import InvalidRequest, Unauthorized
+from jobs.ids import is_anonymous
 from service import keys
 from service.bodies import read_object
+from service.routes import profile_photo
+from service.routes.pipelines import PIPELINES
 from service.schemas import UploadRequest, parse
 
 
 async def presign(request: web.Request) -> web.Response:
     """Sign a PUT of one photo, straight to S3."""
-    photo = parse(UploadRequest, await read_object(request))
-    link = await request.app[keys.SERVICES].files.upload_link(
-        request[keys.CALLER].user_id,
-        content_type=photo.content_type,
-        size_bytes=photo.file_size,
-        extension=photo.extension,
-    )
+    body = await read_object(request)
+    photo = parse(UploadRequest, body)
+    pipeline = photo.pipeline or profile_photo.NAME
+    if pipeline not in SIGNERS:
+        raise InvalidRequest(f"pipeline must be one of {', '.join(SIGNERS)}", field="pipeline")
+    _check_caller(request, pipeline)
+    link = await SIGNERS[pipeline](request, photo, body)
     return web.json_response(
         {
             "uploadUrl": link.url,
@@ -31,4 +35,13 @@ async def presign(request: web.Request) -> web.Response:
     )
 
 
+def _check_caller(request: web.Request, pipeline: str) -> None:
+    """Refuse a caller without a token whose pipeline needs one: the path serves several. Raises Unauthorized."""
+    allowed = request.app[keys.SETTINGS].anonymous_pipelines
+    if is_anonymous(request[keys.CALLER].user_id) and pipeline not in allowed:
+        raise Unauthorized
+
+
+SIGNERS: Final = {name: routes.sign_upload for name, routes in PIPELINES.items() if routes.sign_upload is not None}
+"""Each pipeline whose photos are put straight into S3."""
 ROUTES: Final = (web.post("/upload", presign), web.post("/upload/presigned", presign))

@@ -18,9 +18,8 @@ async def me(request: web.Request) -> web.Response:
     """Show the caller and what is left of the day."""
     services = request.app[keys.SERVICES]
     user_id = request[keys.CALLER].user_id
-    user, quota = await asyncio.gather(
-        services.users.get(user_id), services.jobs.quota(user_id, request.app[keys.SETTINGS].daily_limit)
-    )
+    limit = request.app[keys.SETTINGS].user_limits().daily_of(user_id)
+    user, quota = await asyncio.gather(services.users.get(user_id), services.jobs.quota(user_id, limit))
     return web.json_response(
         {
             "userId": user.user_id,

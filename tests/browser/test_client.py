@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import PHOTO, Stage, developed, running_service
+from jobs import clock
+from jobs.actions import event_item
+from jobs.aws import AWSConfig, open_clients
+from jobs.events import UserEvent
+from jobs.ids import EventIds, UserId
+from tests.browser.stage import PHOTO, Follower, Stage, developed, running_service
 from tests.browser.wire import EVENT_STREAM, WEBSOCKET
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 
+EVENT_IDS = EventIds()
 SLOW = "[[sim:slow=30]]"
 VERSIONS = [2, 3, 4]
 """Those of a job that was queued, at work and completed."""
@@ -22,6 +29,35 @@ VERSIONS = [2, 3, 4]
 def user() -> str:
     """Name a user nobody has seen."""
     return f"user-{uuid.uuid4().hex[:8]}"
+
+
+def happened(user: str, version: int) -> UserEvent:
+    """Return an event that says so of a report."""
+    return UserEvent(
+        event_id=EVENT_IDS.next(),
+        user_id=UserId(user),
+        type="report.confirmed",
+        at=clock.now_milliseconds(),
+        about="report_1",
+        data={"reportId": "report_1", "version": version, "latitude": 37.5665, "reportBool": True},
+    )
+
+
+async def miss(stage: Stage, follower: Follower, *events: UserEvent) -> None:
+    """Have this happen while the connection is cut."""
+    cloud = stage.environment
+    config = AWSConfig(
+        region=cloud["AWS_REGION"],
+        endpoint_url=cloud["AWS_ENDPOINT_URL"],
+        access_key_id=cloud["AWS_ACCESS_KEY_ID"],
+        secret_access_key=cloud["AWS_SECRET_ACCESS_KEY"],
+    )
+    await stage.wire.down()
+    await follower.until_state("connecting")
+    async with open_clients(config) as clients:
+        for event in events:
+            await clients.dynamodb.put_item(TableName=cloud["JOB_EVENTS_TABLE"], Item=event_item(event))
+    await stage.wire.up()
 
 
 async def test_a_job_is_followed_and_canceled_over_the_socket(stage: Stage, user: str) -> None:
@@ -270,6 +306,30 @@ async def test_a_token_refused_twice_is_the_end(stage: Stage, user: str) -> None
         await follower.page.wait_for_timeout(1000)
 
         assert (2, 2) == (asked, len(follower.asked))
+
+
+async def test_a_report_is_told_once_in_each_version(stage: Stage, user: str) -> None:
+    """However often the log has it; and from a message that the client does not know it goes on all the same."""
+    sockets: list[str] = []
+    async with stage.follower(user) as follower:
+        follower.page.on("websocket", lambda socket: sockets.append(socket.url))
+        await follower.follow()
+        await follower.page.evaluate(
+            "() => { window.client.on('report', (detail) => window.told.push(['report', detail])) }"
+        )
+        await follower.until_state("live")
+        first, unknown = happened(user, 1), replace(happened(user, 1), type="weather.changed")
+        await miss(stage, follower, first, unknown)
+        await follower.until_told("report")
+        await follower.until_state("live")
+        await miss(stage, follower, happened(user, 2), happened(user, 1))
+        await follower.until_told("report", times=2)
+        await follower.until_state("live")
+
+        told = await follower.told("report")
+        assert [1, 2] == [report["version"] for report in told]
+        assert {**first.data, "time": clock.iso(first.at)} == told[0]
+        assert sockets[-1].endswith(f"since={unknown.event_id}")
 
 
 @pytest.mark.parametrize("part", ["client", "line", "links"])

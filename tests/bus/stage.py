@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from jobs.events import EventBus, EventType, JobEvent, JobProgress, Notice, Stage
+from jobs.events import Event, EventBus, EventType, JobEvent, JobProgress, Notice, Stage, UserEvent
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import Charge, Job, Status
 from jobs.redis_bus import RedisBus
@@ -36,6 +36,18 @@ def completed(number: int, user: UserId = ALICE) -> JobEvent:
     """Return an event of a job of its own; ``number`` makes them differ."""
     done = job(user, job_id=f"job_{number}", version=number, status=Status.COMPLETED)
     return JobEvent(event_id=EventId(f"{number:028x}"), type=EventType.COMPLETED, at=number, job=done)
+
+
+def confirmed(number: int, user: UserId = ALICE) -> UserEvent:
+    """Return an event that is no change of a job; ``number`` makes them differ."""
+    return UserEvent(
+        event_id=EventId(f"{number:028x}"),
+        user_id=user,
+        type="report.confirmed",
+        at=number,
+        about="report_1",
+        data={"reportId": "report_1", "version": number, "plateString": "12가3456", "latitude": 37.5665},
+    )
 
 
 def progress(fraction: float, user: UserId = ALICE, *, job_id: str = "job_1") -> JobProgress:
@@ -83,7 +95,7 @@ class Task:
     bus: RedisBus
     registry: CollectorRegistry
     told: list[tuple[str, UserId | bool | int | Notice]]
-    late: list[JobEvent]
+    late: list[Event]
 
     @property
     def healed(self) -> list[UserId]:
@@ -122,7 +134,7 @@ def new_task(url: str, prefix: str) -> Task:
     """Make a task's bus, not started."""
     registry = CollectorRegistry()
     told: list[tuple[str, UserId | bool | int | Notice]] = []
-    late: list[JobEvent] = []
+    late: list[Event] = []
     bus = RedisBus(url, prefix=prefix, registry=registry, report=lambda is_whole: told.append(("report", is_whole)))
     bus.on_gap(lambda user: told.append(("heal", user)))
     bus.on_dropped(late.append)

@@ -9,7 +9,7 @@ import pytest
 from jobs.events import EventBus, EventType, JobEvent, Notice
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import Failure, ModelUse, Output, Status
-from tests.bus.stage import ALICE, BOB, Ear, completed, job, progress, watch
+from tests.bus.stage import ALICE, BOB, Ear, completed, confirmed, job, progress, watch
 
 Buses = tuple[EventBus, EventBus]
 
@@ -17,6 +17,8 @@ RICH_JOB = replace(
     job(status=Status.COMPLETED),
     style="professional",
     prompt="안녕 & <b>\n\u2028 😀",
+    parameters={"threshold": 0.1, "deep": [{"latitude": -33.86882, "none": None}]},
+    units=2,
     input_url="s3://uploads/uploads/u/1.png",
     crashes=1,
     sent_at=5,
@@ -29,7 +31,8 @@ RICH_JOB = replace(
         url="s3://results/generated/u/1.png",
         model_name="a-model",
         generation_milliseconds=12,
-        facts={"width": 512, "deep": [{"ratio": 2, "none": None, "is": True}]},
+        facts={"width": 512, "deep": [{"ratio": 2, "third": 1 / 3, "none": None, "is": True}]},
+        pictures=3,
     ),
     processing_milliseconds=8,
 )
@@ -38,6 +41,8 @@ FAILED_JOB = replace(
 )
 NOTICES = [
     progress(0.25),
+    replace(progress(0.5), partial={"sentiment": {"score": 0.9}, "keywords": ["바다"]}),
+    confirmed(7),
     JobEvent(event_id=EventId("1"), type=EventType.COMPLETED, at=1_700_000_000_789, job=RICH_JOB),
     JobEvent(event_id=EventId("2"), type=EventType.FAILED, at=2, job=FAILED_JOB),
     JobEvent(
@@ -46,7 +51,7 @@ NOTICES = [
 ]
 
 
-@pytest.mark.parametrize("notice", NOTICES, ids=["progress", "completed", "failed", "queued"])
+@pytest.mark.parametrize("notice", NOTICES, ids=["progress", "partial", "confirmed", "completed", "failed", "queued"])
 async def test_a_watcher_hears_what_another_task_publishes(buses: Buses, notice: Notice) -> None:
     """It is told the very same."""
     here, there = buses
@@ -200,6 +205,18 @@ async def test_progress_is_known_wherever_the_user_is_watched(buses: Buses) -> N
     await ear.next()
     assert here.progress_of(JobId("job_1")) is None
     assert there.progress_of(JobId("job_1")) is None
+
+
+async def test_what_is_no_change_of_a_job_leaves_its_progress_alone(buses: Buses) -> None:
+    """Here and there."""
+    here, there = buses
+    ear, _ = await watch(here)
+
+    there.publish(progress(0.6))
+    there.publish(confirmed(1))
+    await ear.take(2)
+
+    assert progress(0.6) == here.progress_of(JobId("job_1")) == there.progress_of(JobId("job_1"))
 
 
 async def test_progress_is_forgotten_when_told_so(buses: Buses) -> None:

@@ -8,14 +8,19 @@ from dataclasses import replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from jobs import notices
+from jobs import notices, retelling
+from jobs.aws import Clients
+from jobs.event_log import Cursor, EventLog
+from jobs.events import UserEvent
 from jobs.ids import JobId, UserId
+from jobs.job_table import JobTable, Tables
 from jobs.notices import Word
 from jobs.redis_bus import HANG_UP_SECONDS, PROGRESS_PER_USER, STOP_SECONDS, UNSENT_NOTICES, RedisBus
+from jobs.retelling import Retelling
 from tests.bus.conftest import StartTask
 from tests.bus.load import USERS, numbers, watched
 from tests.bus.redis_server import RedisServer
-from tests.bus.stage import ALICE, WAIT_SECONDS, completed, job, new_task, progress, watch
+from tests.bus.stage import ALICE, WAIT_SECONDS, completed, confirmed, job, new_task, progress, watch
 
 one_server = pytest.mark.parametrize("server", ["redis"], indirect=True)
 
@@ -149,9 +154,9 @@ async def test_events_that_are_sent_late_are_noted(server: RedisServer, start_ta
     await asyncio.sleep(0.1)  # now it is under way; the others wait behind it
     there.bus.publish(completed(1))
     there.bus.publish(progress(0.5))
-    there.bus.publish(completed(2))
+    there.bus.publish(confirmed(2))
     await there.cut()
-    assert [completed(0), completed(1), completed(2)] == there.late
+    assert [completed(0), completed(1), confirmed(2)] == there.late
 
     there.bus.publish(completed(3))
     assert completed(3) == there.late[-1]
@@ -162,6 +167,40 @@ async def test_events_that_are_sent_late_are_noted(server: RedisServer, start_ta
     there.bus.publish(completed(4))
     assert completed(4) == await ear.next()
     assert completed(4) not in there.late
+
+
+@one_server
+async def test_what_is_no_change_of_a_job_is_told_again_after_a_cut(
+    server: RedisServer,
+    start_task: StartTask,
+    clients: Clients,
+    tables: Tables,
+    user: UserId,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By its own task, to those who watch elsewhere and in the log, under an id that no client has passed."""
+    monkeypatch.setattr(retelling, "LOOK_SECONDS", 0.01)
+    here, there = await start_task(), await start_task()
+    ear, _ = await watch(here.bus, user)
+    again = Retelling(JobTable(clients.dynamodb, tables, there.bus), there.bus)
+    there.bus.on_dropped(again.note)
+    server.hang()
+    await here.cut()
+    await there.cut()
+    there.bus.publish(confirmed(1, user))
+    server.resume()
+    await here.whole()  # until then it would read the log itself
+    await there.whole()
+    again.start()
+    told = [await ear.next()]
+    while told[-1] == confirmed(1, user):  # the first one is sent all the same
+        told.append(await ear.next())
+    await again.stop()
+    log = EventLog(clients.dynamodb, tables.events)
+
+    assert isinstance(told[-1], UserEvent)
+    assert confirmed(1).data == told[-1].data
+    assert told[-1] in [event async for event in log.since(user, Cursor.at(0))]
 
 
 @one_server

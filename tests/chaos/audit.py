@@ -254,6 +254,8 @@ async def _missing_results(clients: Clients, jobs: Mapping[JobId, Job]) -> Async
 async def _has_result(clients: Clients, job: Job) -> bool:
     if job.output is None:
         return False
+    if job.output.url is None:
+        return True  # it has made no file
     bucket, _, key = job.output.url.removeprefix("s3://").partition("/")
     try:
         head = await clients.s3.head_object(Bucket=bucket, Key=key)

@@ -12,15 +12,17 @@ from typing import Any
 import aiohttp
 from prometheus_client import CollectorRegistry
 
-from consumers import gemini, profile_photo
+from consumers import crack_detection, diary, gemini, parking_comparison, parking_report, profile_photo
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import MAX_RECEIVES, Attempt, Workshop
 from consumers.gate import Gate, GateConfig
 from consumers.gate_state import GateMetrics
+from consumers.gates import Gates
 from consumers.gemini import Gemini, GeminiConfig
 from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
+from consumers.pipelines import by_name
 from consumers.pool import Pool
 from jobs import clock
 from jobs.aws import Clients
@@ -29,11 +31,13 @@ from jobs.files import Files
 from jobs.ids import JobId, UserId, new_job_id
 from jobs.job_table import JobTable, Limits, Tables
 from jobs.model import Job
+from jobs.parking_reports import ParkingReports
 from jobs.secret import FixedKey
 from jobs.submission import Request, Submission
 from jobs.work_queue import WorkQueue
 
 PATIENCE_SECONDS = 30
+SIMILARITY_THRESHOLD = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,8 @@ class House:
     submission: Submission
     workshop: Workshop
     gate: Gate
+    gates: Gates
+    reports: ParkingReports
     upload_bucket: str
     queue_url: str
     dead_letters_url: str
@@ -63,7 +69,7 @@ class House:
         pool = Pool(
             self.queue,
             lambda delivery: Attempt(workshop, delivery),
-            self.gate,
+            self.gates,
             heartbeat,
             acknowledger,
             workshop.meters,
@@ -85,7 +91,7 @@ class House:
         """Upload and submit one job."""
         url = await self.upload(user, content)
         request = Request(
-            user_id=user, pipeline=profile_photo.NAME, style="formal_interview", prompt=prompt, input_url=url
+            user_id=user, pipeline=profile_photo.PIPELINE.name, style="formal_interview", prompt=prompt, input_url=url
         )
         return (await self.submission.submit(request)).job
 
@@ -166,8 +172,12 @@ async def open_house(
     gemini_timeout_seconds: float = 10,
     patience_seconds: float = 20,
     failures_to_open: int = 16,
+    all_models: bool = False,
 ) -> AsyncIterator[House]:
-    """Open the house on a queue of its own, so that no other test's jobs come along."""
+    """Open the house on a queue of its own, so that no other test's jobs come along.
+
+    Most tests call one model only, and have no gates of others.
+    """
     name = new_job_id()
     dead_letters_url = (await clients.sqs.create_queue(QueueName=f"{name}-dead"))["QueueUrl"]
     arn = (await clients.sqs.get_queue_attributes(QueueUrl=dead_letters_url, AttributeNames=["QueueArn"]))[
@@ -197,13 +207,23 @@ async def open_house(
     images = ImageWorker()
     config = GeminiConfig(
         image_model="gemini-nano-banana-2.1",
+        vision_model="gemini-3.5-flash-lite",
+        embedding_model="gemini-embedding-2",
         base_url=cloud_environment["GEMINI_BASE_URL"],
         timeout_seconds=gemini_timeout_seconds,
         patience_seconds=patience_seconds,
         pace=0.02,
     )
     gate_config = GateConfig(most=64, failures_to_open=failures_to_open)
-    gate = Gate(config.image_model, gate_config, GateMetrics(registry), lambda state: None)
+    gate_metrics = GateMetrics(registry)
+    models = (config.image_model, config.vision_model, config.embedding_model) if all_models else (config.image_model,)
+    gates = Gates({model: Gate(model, gate_config, gate_metrics, lambda state: None) for model in models})
+    reports = ParkingReports(
+        clients.dynamodb,
+        table.writes,
+        sightings_table=cloud_environment["PARKING_SIGHTINGS_TABLE"],
+        reports_table=cloud_environment["PARKING_REPORTS_TABLE"],
+    )
     async with gemini.open_session(config) as session:
         workshop = Workshop(
             table=table,
@@ -213,13 +233,19 @@ async def open_house(
                 session,
                 config,
                 FixedKey("simulated"),
-                {config.image_model: gate},
+                gates,
                 meters,
                 lambda model, use: None,
             ),
             images=images,
             bus=bus,
-            pipelines={profile_photo.NAME: profile_photo.run},
+            pipelines=by_name(
+                profile_photo.PIPELINE,
+                crack_detection.PIPELINE,
+                diary.PIPELINE,
+                parking_comparison.PIPELINE,
+                parking_report.pipeline(reports, SIMILARITY_THRESHOLD),
+            ),
             heartbeat=Heartbeat(table, queue),
             acknowledger=Acknowledger(queue),
             meters=meters,
@@ -234,11 +260,13 @@ async def open_house(
             queue=queue,
             submission=Submission(table, queue, Limits(daily=100)),
             workshop=workshop,
-            gate=gate,
+            gate=gates[config.image_model],
+            gates=gates,
+            reports=reports,
             upload_bucket=cloud_environment["UPLOAD_BUCKET"],
             queue_url=queue_url,
             dead_letters_url=dead_letters_url,
             simulator_url=cloud_environment["GEMINI_BASE_URL"],
         )
-    gate.close()
+    gates.close()
     images.close()

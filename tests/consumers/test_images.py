@@ -96,7 +96,7 @@ def test_a_transparent_picture_lies_on_white() -> None:
 async def test_waiting_for_a_thread_is_no_fault_of_the_photo() -> None:
     """Six pieces of work for one thread; together they take longer than each may."""
     worker = ImageWorker(threads=1, timeout_seconds=0.5)
-    await asyncio.gather(*(worker._run(lambda: time.sleep(0.2)) for _ in range(6)))
+    await asyncio.gather(*(worker.run(lambda: time.sleep(0.2)) for _ in range(6)))
     worker.close()
 
 
@@ -112,7 +112,7 @@ async def test_a_photo_that_takes_too_long_is_refused(photo: bytes) -> None:
 async def test_a_photo_behind_a_slow_one_is_prepared(photo: bytes, ending: str) -> None:
     """The slow one is given up and holds its thread all the same; the other's time begins when it is free."""
     worker, slow_may_end = ImageWorker(threads=1, timeout_seconds=0.5), threading.Event()
-    slow = asyncio.create_task(worker._run(lambda: slow_may_end.wait(20)))
+    slow = asyncio.create_task(worker.run(lambda: slow_may_end.wait(20)))
     waiting = asyncio.create_task(worker.prepare(photo))
     if ending == "canceled":
         await asyncio.sleep(0)  # begun
@@ -142,7 +142,7 @@ async def test_a_photo_that_breaks_when_it_was_given_up_is_nobodys_trouble(
         raise InvalidImage
 
     with pytest.raises(InvalidImage, match="too long"):
-        await worker._run(break_late)
+        await worker.run(break_late)
     slow_may_end.set()
     prepared = await worker.prepare(photo)
     worker.close()

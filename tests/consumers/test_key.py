@@ -11,6 +11,7 @@ from consumers import gemini
 from consumers.failures import FailureClass, Then
 from consumers.gate import Gate, GateConfig
 from consumers.gate_state import GateMetrics
+from consumers.gates import Gates
 from consumers.gemini import CallFailed, Gemini, GeminiConfig
 from consumers.images import Picture, prepare
 from consumers.metrics import PoolMetrics
@@ -52,9 +53,9 @@ async def edit_with(model_name: str, environment: Mapping[str, str], key: Key, p
     registry = CollectorRegistry()
     gate = Gate(model_name, GateConfig(most=1), GateMetrics(registry), lambda state: None)
     async with gemini.open_session(config) as session:
-        model = Gemini(session, config, key, {model_name: gate}, PoolMetrics(registry), lambda model, use: None)
+        model = Gemini(session, config, key, Gates({model_name: gate}), PoolMetrics(registry), lambda model, use: None)
         try:
-            return (await model.edit("A headshot, please.", photo, Nobody())).content
+            return (await model.paint("A headshot, please.", photo, Nobody())).content
         finally:
             gate.close()
 

@@ -30,8 +30,9 @@ from tests.aws_faults import HeldBack
 from tests.consumers.house import House, Story
 
 
-async def stored_picture(house: House, cloud_environment: Mapping[str, str], url: str) -> Image.Image:
+async def stored_picture(house: House, cloud_environment: Mapping[str, str], url: str | None) -> Image.Image:
     """Read a stored result."""
+    assert url is not None
     answer = await house.clients.s3.get_object(Bucket=cloud_environment["RESULT_BUCKET"], Key=s3_key(url))
     return Image.open(io.BytesIO(await answer["Body"].read()))
 
@@ -44,6 +45,7 @@ async def test_a_job_becomes_a_stored_picture(
     async with house.pool():
         done = await story.until("job.completed")
     assert done.output is not None
+    assert done.output.url is not None
     picture = await stored_picture(house, cloud_environment, done.output.url)
 
     assert f"generated/{user}/{job.job_id}.png" == s3_key(done.output.url)
@@ -75,6 +77,7 @@ async def test_a_result_is_stored_as_what_it_is(
     async with house.pool():
         done = await story.until("job.completed")
     assert done.output is not None
+    assert done.output.url is not None
 
     assert done.output.url.endswith(".jpg")
     assert done.output.facts["contentType"] == "image/jpeg"
@@ -329,7 +332,7 @@ async def test_a_pool_whose_fetcher_dies_says_so(house: House) -> None:
     pool = Pool(
         queue,
         lambda delivery: Attempt(house.workshop, delivery),
-        house.gate,
+        house.gates,
         Heartbeat(house.table, queue),
         acknowledger,
         house.workshop.meters,

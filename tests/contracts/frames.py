@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
-from jobs import clock, views
+from jobs import clock, parking, views
 from jobs.conditions import Degradation
 from jobs.control import Canceled, CancelOutcome
-from jobs.events import EventType, JobEvent, JobProgress, Stage
+from jobs.events import EventType, JobEvent, JobProgress, Stage, UserEvent
 from jobs.ids import EventIds, UserId, new_job_id
 from jobs.model import JSON, Caller, Charge, Failure, Job, ModelUse, Output, Quota, Status
 from jobs.queue_place import Place, QueuePlace
@@ -50,6 +51,15 @@ COMPLETED: Final = replace(
         facts={"contentType": "image/png", "width": 512, "height": 512, "bytes": 400_123},
     ),
 )
+ANSWERED: Final = replace(
+    COMPLETED,
+    job_id=new_job_id(),
+    pipeline="crack-detection",
+    parameters={"threshold": 0.5},
+    units=2,
+    output=Output(url=None, model_name="a-model", generation_milliseconds=2011, facts={"confidence": 0.85}),
+)
+"""Without a file, of a pipeline that is told a number and finds one."""
 FAILED: Final = replace(
     RUNNING,
     job_id=new_job_id(),
@@ -81,9 +91,48 @@ def event(event_type: EventType, job: Job) -> JobEvent:
     return JobEvent(event_id=EVENT_IDS.next(), type=event_type, at=NOW, job=job)
 
 
-def progress(job: Job) -> JobProgress:
+def confirmed(similarity: float | None = None) -> UserEvent:
+    """Tell of a report that is there now."""
+    report = parking.Report(
+        report_id="report_1",
+        version=1,
+        first=sighting("2026-11-20 09:00:00"),
+        last=sighting("2026-11-20 09:10:00"),
+        similarity=similarity,
+        report_bool=similarity is not None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    return UserEvent(
+        event_id=EVENT_IDS.next(),
+        user_id=CALLER.user_id,
+        type=parking.REPORT_CONFIRMED,
+        at=NOW,
+        about=report.report_id,
+        data=parking.announcement(report),
+    )
+
+
+def sighting(capture_time: str) -> parking.Sighting:
+    """Make a sighting of always the same car."""
+    return parking.Sighting(
+        user_id=CALLER.user_id,
+        job_id=new_job_id(),
+        device_id="cam-1",
+        plate="12가3456",
+        latitude=Decimal("37.5665"),
+        longitude=Decimal("126.978"),
+        capture_time=capture_time,
+        image_url="s3://uploads/reports/alice/cam-1/1.png",
+        cropped_url="s3://results/reports/alice/1.png",
+    )
+
+
+def progress(job: Job, partial: Mapping[str, JSON] | None = None) -> JobProgress:
     """Tell how far a job is."""
-    return JobProgress(job=job, at=NOW, stage=Stage.GENERATING, fraction=1 / 3, message="Generating")
+    return JobProgress(
+        job=job, at=NOW, stage=Stage.GENERATING, fraction=1 / 3, message="Generating", partial=partial or {}
+    )
 
 
 def place(ahead: int, eta_seconds: int | None) -> QueuePlace:
@@ -106,11 +155,16 @@ def samples(view: dict[str, JSON]) -> dict[Callable[..., Frame], Iterable[Frame]
         messages.snapshot: [
             messages.snapshot(state) for state in (whole, replace(whole, position=None, jobs=[], quota={}))
         ],
-        messages.job_event: [
-            *(messages.job_event(event(kind, job), view) for kind, job in CHANGES),
-            messages.job_event(event(EventType.QUEUED, QUEUED), view, is_next=False),
+        messages.event: [
+            *(messages.event(event(kind, job), view) for kind, job in CHANGES),
+            messages.event(event(EventType.QUEUED, QUEUED), view, is_next=False),
+            *(messages.event(report, dict(report.data)) for report in (confirmed(), confirmed(0.93))),
+            messages.event(confirmed(), dict(confirmed().data), is_next=False),
         ],
-        messages.job_progress: [messages.job_progress(progress(RUNNING))],
+        messages.job_progress: [
+            messages.job_progress(progress(RUNNING)),
+            messages.job_progress(progress(RUNNING, {"sentiment": {"label": "positive", "score": 0.9}})),
+        ],
         messages.job_place: [messages.job_place(place(ahead, eta)) for ahead, eta in ((0, None), (1200, 60))],
         messages.quota: [messages.quota(FIGURES), messages.quota(replace(FIGURES, used=11))],
         messages.ping: [messages.ping(newest), messages.ping(None)],

@@ -161,7 +161,7 @@ async def _sign_in(tape: Tape, floor: Floor) -> None:
 
 
 async def _live(tape: Tape, floor: Floor) -> list[str]:
-    """Be told of everything that can happen to a job; return the events' types."""
+    """Be told of everything that can happen to a job, and of a report; return the events' types."""
     for kind, job in frames.CHANGES:
         event = frames.event(kind, job)
         floor.log.write(event)
@@ -173,7 +173,11 @@ async def _live(tape: Tape, floor: Floor) -> list[str]:
         if job is frames.RUNNING:
             floor.bus.publish(frames.progress(job))
             await tape.hear("job.progress")
-    return [kind.value for kind, _ in frames.CHANGES]
+    report = frames.confirmed()
+    floor.log.write(report)
+    floor.bus.publish(report)
+    await tape.hear(report.type)
+    return [*(kind.value for kind, _ in frames.CHANGES), report.type]
 
 
 async def _ask(tape: Tape, told: list[str]) -> None:

@@ -75,7 +75,7 @@ async def test_every_frame_that_can_be_made_is_as_described() -> None:
     makers = {maker for _, maker in inspect.getmembers(messages, inspect.isfunction) if makes_frames(maker)}
     async with open_views(InProcessBus()) as views:
         made = {}
-        for job in (frames.QUEUED, frames.COMPLETED, frames.FAILED):
+        for job in (frames.QUEUED, frames.COMPLETED, frames.ANSWERED, frames.FAILED):
             made = frames.samples(await views.view(job))
             told = [json.loads(frame.content) for samples in made.values() for frame in samples]
 

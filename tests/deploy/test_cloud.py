@@ -16,6 +16,7 @@ import pytest_asyncio
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
+from deploy import provision
 from deploy.cloud import Cloud, CloudFailed, CloudOptions, embedded_cloud
 from deploy.provision import read_resources
 
@@ -328,6 +329,71 @@ async def test_a_restart_keeps_everything(tmp_path: Path) -> None:
     assert claims["exp"] - claims["iat"] == 300
     assert before["AWS_ACCESS_KEY_ID"] != after["AWS_ACCESS_KEY_ID"]
     assert [path.stat().st_mode & 0o777 for path in (tmp_path / "emulator", tmp_path / "logs")] == [0o700, 0o700]
+
+
+OLD_REPORTS_KEYS = [
+    {"AttributeName": "placePlate", "KeyType": "HASH"},
+    {"AttributeName": "reportId", "KeyType": "RANGE"},
+]
+
+
+def older_template(folder: Path) -> Path:
+    """Write the template as it was when reports were kept by place and plate."""
+    older = folder / "data.yaml"
+    text = provision.TEMPLATE.read_text(encoding="utf-8")
+    for new, old in (
+        ("reportId, KeyType: HASH", "placePlate, KeyType: HASH"),
+        ("member, KeyType", "reportId, KeyType"),
+    ):
+        text = text.replace(new, old)
+    older.write_text(text.replace("AttributeName: member,", "AttributeName: placePlate,"), encoding="utf-8")
+    return older
+
+
+async def report_keys(cloud: Cloud, stack: AsyncExitStack) -> list[dict[str, str]]:
+    dynamodb = await Clients(cloud.environment, stack).of("dynamodb")
+    found = await dynamodb.describe_table(TableName=cloud.environment["PARKING_REPORTS_TABLE"])
+    keys: list[dict[str, str]] = found["Table"]["KeySchema"]
+    return keys
+
+
+async def test_a_folder_of_an_older_version_still_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table whose keys have changed since is made anew; the others keep what they hold."""
+    with monkeypatch.context() as older:
+        older.setattr(provision, "TEMPLATE", older_template(tmp_path))
+        async with embedded_cloud(options_for(tmp_path)) as first, AsyncExitStack() as stack:
+            dynamodb = await Clients(first.environment, stack).of("dynamodb")
+            user = {"userId": {"S": "one"}}
+            await dynamodb.put_item(TableName=first.environment["USERS_TABLE"], Item=user)
+            old_keys = await report_keys(first, stack)
+    async with embedded_cloud(options_for(tmp_path)) as second, AsyncExitStack() as stack:
+        dynamodb = await Clients(second.environment, stack).of("dynamodb")
+        kept = await dynamodb.get_item(TableName=second.environment["USERS_TABLE"], Key=user)
+        new_keys = await report_keys(second, stack)
+
+    assert old_keys == OLD_REPORTS_KEYS
+    assert new_keys == read_resources()["ParkingReportsTable"]["Properties"]["KeySchema"]
+    assert kept["Item"] == user
+
+
+async def test_a_table_with_other_keys_is_said_in_one_line(tmp_path: Path) -> None:
+    """A folder that was torn in the midst of such a change is not served: every write would fail."""
+    async with embedded_cloud(options_for(tmp_path)) as first, AsyncExitStack() as stack:
+        dynamodb = await Clients(first.environment, stack).of("dynamodb")
+        table = first.environment["PARKING_REPORTS_TABLE"]
+        await dynamodb.delete_table(TableName=table)
+        await dynamodb.create_table(
+            TableName=table,
+            KeySchema=OLD_REPORTS_KEYS,
+            AttributeDefinitions=[
+                {"AttributeName": key["AttributeName"], "AttributeType": "S"} for key in OLD_REPORTS_KEYS
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
+    with pytest.raises(CloudFailed, match=rf"^The table {table} has the keys of .+; start with another data folder\.$"):
+        async with embedded_cloud(options_for(tmp_path)):
+            pass
 
 
 async def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:

@@ -59,6 +59,20 @@ def test_the_status_index_is_sparse_and_small() -> None:
     assert status["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["userId", "waiting", "sentAt"]}
 
 
+def test_parking_sightings_are_matched_and_reports_found_by_key() -> None:
+    """One car in one place is one partition, in the order of time; the index holds who may see a report, and nothing of it."""
+    tables = of_type("AWS::DynamoDB::Table")
+    sightings, reports = tables["ParkingSightingsTable"], tables["ParkingReportsTable"]
+    (index,) = reports["GlobalSecondaryIndexes"]
+
+    assert ["placePlate", "capturedAt"] == [key["AttributeName"] for key in sightings["KeySchema"]]
+    assert sightings["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert ["reportId", "member"] == [key["AttributeName"] for key in reports["KeySchema"]]
+    assert "TimeToLiveSpecification" not in reports
+    assert ["userId", "createdAt"] == [key["AttributeName"] for key in index["KeySchema"]]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
 def test_buckets_are_private_and_refuse_plain_http() -> None:
     """No object is public, and every bucket has a policy that denies requests without TLS."""
     buckets = of_type("AWS::S3::Bucket")

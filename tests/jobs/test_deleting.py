@@ -27,6 +27,7 @@ async def test_a_deleted_job_and_its_result_are_gone(ground: Ground, user: UserI
     """The log tells of it once more, with a newer version; what was used stays used."""
     done = await delivered(ground, user)
     assert done.output is not None
+    assert done.output.url is not None
     await ground.control().delete(done)
 
     with pytest.raises(JobNotFound):

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from consumers.attempt import Attempt
-from jobs import clock, event_log, job_table, moves
+from jobs import clock, event_log, moves, told_writes
 from jobs.actions import event_item
 from jobs.aws import Clients
 from jobs.errors import CursorUnknown
@@ -46,7 +46,7 @@ def now(seconds_ago: float = 0) -> int:
 
 async def read(log: EventLog, user: UserId, cursor: Cursor) -> list[JobEvent]:
     """Read what a reader with this cursor is given."""
-    return [event async for event in log.since(user, cursor)]
+    return [event async for event in log.since(user, cursor) if isinstance(event, JobEvent)]
 
 
 async def write(clients: Clients, tables: Tables, user: UserId, *ids: EventId) -> None:
@@ -231,7 +231,7 @@ async def test_a_late_commit_reaches_a_reader_that_has_passed_it(
     job = await stored(table_on(clients.dynamodb, tables), user)
     bus.subscribe(user, seen.append)
     reader = Cursor(event_id=id_of(now()))
-    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(told_writes, "LATE_COMMIT_SECONDS", 0.0)
     held = await claim(table_on(CommitsLate(clients.dynamodb, BEHIND_SECONDS), tables, bus), job)
     found = [event for event in await read(log, user, reader) if event.type is EventType.PROCESSING]
 
@@ -241,8 +241,8 @@ async def test_a_late_commit_reaches_a_reader_that_has_passed_it(
 
 def test_lateness_clocks_and_an_unnoticed_gap_fit_into_the_overlap() -> None:
     """What nobody tells again is a commit of four seconds; a hung bus is noticed after three."""
-    assert job_table.LATE_COMMIT_SECONDS == 4
-    assert OVERLAP_SECONDS >= job_table.LATE_COMMIT_SECONDS + 3 + 2  # two seconds for clocks that differ
+    assert told_writes.LATE_COMMIT_SECONDS == 4
+    assert OVERLAP_SECONDS >= told_writes.LATE_COMMIT_SECONDS + 3 + 2  # two seconds for clocks that differ
 
 
 async def test_a_timely_commit_is_told_once(clients: Clients, tables: Tables, log: EventLog, user: UserId) -> None:

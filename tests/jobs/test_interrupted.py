@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 from jobs import clock, moves
-from jobs.events import EventType, InProcessBus, JobEvent
+from jobs.events import Event, EventType, InProcessBus, JobEvent
 from jobs.ids import UserId
 from jobs.job_table import JobTable
 from jobs.model import Status
@@ -20,9 +20,9 @@ async def test_a_commit_whose_caller_has_gone_is_told_all_the_same(ground: Groun
     job = await ground.table.create(new_job(user), PLENTY)
     late, bus = AnswersLate(ground.clients.dynamodb), InProcessBus()
     told: list[JobEvent] = []
-    offered: list[EventType] = []
+    offered: list[str] = []
 
-    async def offer(event: JobEvent) -> None:
+    async def offer(event: Event) -> None:
         offered.append(event.type)
 
     bus.subscribe(job.user_id, lambda notice: told.append(cast(JobEvent, notice)))
@@ -32,7 +32,7 @@ async def test_a_commit_whose_caller_has_gone_is_told_all_the_same(ground: Groun
     canceling.cancel()
     await asyncio.wait([canceling])
     late.go.set()
-    await table.close()
+    await table.writes.close()
 
     assert canceling.cancelled()
     assert [EventType.CANCELED] == [event.type for event in told] == offered
@@ -47,7 +47,7 @@ async def test_what_is_not_answered_holds_up_the_end_for_some_seconds_only(groun
     canceling = asyncio.create_task(table.apply(job, moves.canceled_if(lambda _: False, clock.now_milliseconds())))
     await late.committed.wait()
     async with asyncio.timeout(10):
-        await table.close()
+        await table.writes.close()
     await asyncio.wait([canceling])
 
     assert canceling.cancelled()

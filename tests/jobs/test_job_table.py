@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from jobs import clock, items, moves
 from jobs.aws import Clients
 from jobs.errors import InvalidRequest, JobEnded, JobNotFound, LostClaim, QuotaExceeded
+from jobs.event_log import Cursor, EventLog
 from jobs.events import EventType, InProcessBus, JobEvent, Notice
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
-from jobs.model import Charge, Job, Status
+from jobs.model import JSON, Charge, Job, Output, Status
 from tests.jobs.story import FAILURE, LIMIT, LIMITS, claim, events, new_job, output_of, stored, usage
 
 
@@ -22,6 +24,32 @@ async def test_a_job_reads_back_as_it_was_written(table: JobTable, user: UserId)
     done = await table.apply(job, moves.completed("me", output_of(job), clock.now_milliseconds()))
 
     assert done == await table.get(job.job_id)
+
+
+async def test_numbers_that_are_not_whole_read_back_as_they_were(
+    table: JobTable, clients: Clients, tables: Tables, user: UserId
+) -> None:
+    """In what a job was asked and in what came of it, from the table and from the log; a job may have made no file."""
+    asked: dict[str, JSON] = {"threshold": 0.1, "latitude": -33.86882, "deep": [{"tiny": 1e-9, "whole": 3, "is": True}]}
+    found: dict[str, JSON] = {"confidence": 0.85, "boxes": [{"x": 12, "confidence": 1 / 3}], "none": None}
+    job = await table.create(replace(new_job(user), parameters=asked), LIMITS)
+    output = Output(url=None, model_name="a-model", generation_milliseconds=12, facts=found, pictures=0)
+    done = await table.apply(await claim(table, job), moves.completed("me", output, clock.now_milliseconds()))
+    log = EventLog(clients.dynamodb, tables.events)
+    logged = [event async for event in log.since(user, Cursor.at(0))]
+
+    assert (asked, output) == (done.parameters, done.output)
+    assert done == await table.get(job.job_id)
+    assert [done] == [
+        event.job for event in logged if event.type is EventType.COMPLETED and isinstance(event, JobEvent)
+    ]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_what_is_no_number_is_not_stored(table: JobTable, user: UserId, number: float) -> None:
+    """DynamoDB has none for it, and JSON neither."""
+    with pytest.raises(ValueError, match="no such number"):
+        await table.create(replace(new_job(user), parameters={"deep": [number]}), LIMITS)
 
 
 async def test_an_unknown_job_is_not_found(table: JobTable) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from jobs import clock, job_table, moves
+from jobs import clock, moves, told_writes
 from jobs.aws import Clients
 from jobs.errors import CloudUnavailable, JobDeleted
-from jobs.events import EventType, InProcessBus, JobEvent, Notice
+from jobs.events import Event, EventType, InProcessBus, JobEvent, Notice
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import Job, Status
@@ -96,7 +96,7 @@ async def test_a_late_commit_is_logged_once_more(
     """A commit slower than the limit may land behind a reader; the same event follows under a fresh id."""
     table = table_on(clients.dynamodb, tables)
     job = await stored(table, user)
-    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(told_writes, "LATE_COMMIT_SECONDS", 0.0)
     await claim(table, job)
 
     assert [("job.processing", 3)] * 2 == (await events(clients, tables, user))[1:]
@@ -111,7 +111,7 @@ async def test_a_late_deletion_is_logged_once_more(
     done = await complete(table, await claim(table, await stored(table, user)))
     seen: list[Notice] = []
     bus.subscribe(user, seen.append)
-    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(told_writes, "LATE_COMMIT_SECONDS", 0.0)
     await table.delete(done)
 
     assert [("job.deleted", done.version + 1)] * 2 == (await events(clients, tables, user))[3:]
@@ -166,7 +166,7 @@ async def test_a_waiting_job_that_is_stored_late_is_logged_once_more(
     clients: Clients, tables: Tables, user: UserId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those who watch are told of it once, under the fresh id."""
-    monkeypatch.setattr(job_table, "LATE_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(told_writes, "LATE_COMMIT_SECONDS", 0.0)
     _, seen = await waits(clients.dynamodb, tables, user)
 
     assert [("job.pending", 1)] * 2 == await events(clients, tables, user)
@@ -190,15 +190,15 @@ async def test_a_waiting_job_is_stored_though_the_webhooks_cannot_be_told(
 ) -> None:
     """The event is noted like any other that could not be offered."""
 
-    async def offer(_: JobEvent) -> None:
+    async def offer(_: Event) -> None:
         raise CloudUnavailable
 
-    untold: list[JobEvent] = []
+    untold: list[Event] = []
     table = JobTable(clients.dynamodb, tables, InProcessBus(), offer)
-    table.on_untold(untold.append)
+    table.writes.on_untold(untold.append)
     job = await table.create(replace(new_job(user), waiting=True), LIMITS)
 
-    assert [(EventType.PENDING, job)] == [(event.type, event.job) for event in untold]
+    assert [(EventType.PENDING, job)] == [(event.type, event.job) for event in untold if isinstance(event, JobEvent)]
 
 
 async def test_a_unit_that_was_never_charged_is_charged_by_the_completion(

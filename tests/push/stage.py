@@ -23,7 +23,7 @@ from jobs import clock
 from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, Forbidden, InvalidRequest, JobNotFound, Unauthorized
 from jobs.event_log import Cursor, EventLog
-from jobs.events import EventType, InProcessBus, JobEvent, JobProgress, Notice, Stage
+from jobs.events import Event, EventType, InProcessBus, JobEvent, JobProgress, Notice, Stage, UserEvent
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Charge, Job, Status
 from websocket.connection import Connection
@@ -98,13 +98,26 @@ def happened(seconds_ago: float = 0, *, user: str = "alice", job_id: str = "job_
     return JobEvent(event_id=EventId(f"{then:012x}{next(_TAILS):016x}"), type=EventType.COMPLETED, at=then, job=after)
 
 
+def confirmed(seconds_ago: float = 0, *, user: str = "alice", version: int = 1) -> UserEvent:
+    """Return an event that is no change of a job, whose id was made so long ago."""
+    then = clock.now_milliseconds() - round(seconds_ago * 1000)
+    return UserEvent(
+        event_id=EventId(f"{then:012x}{next(_TAILS):016x}"),
+        user_id=UserId(user),
+        type="report.confirmed",
+        at=then,
+        about="report_1",
+        data={"reportId": "report_1", "version": version, "latitude": 37.5665},
+    )
+
+
 class Log:
     """A log in memory, for what the emulator's cannot be told to do.
 
     What a reader is given is what was written when it began; it gets it when ``go`` is set. ``is_readable`` False fails it.
     """
 
-    def __init__(self, *events: JobEvent) -> None:
+    def __init__(self, *events: Event) -> None:
         self.events = list(events)
         self.is_readable = True
         self.reads = 0
@@ -115,15 +128,13 @@ class Log:
         self.go = asyncio.Event()
         self.go.set()
 
-    def write(self, *events: JobEvent) -> None:
+    def write(self, *events: Event) -> None:
         """Commit events."""
         self.events += events
 
-    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[JobEvent]:
+    async def since(self, user_id: UserId, cursor: Cursor) -> AsyncIterator[Event]:
         """Read as the real one does."""
-        found = [
-            event for event in self.events if event.job.user_id == user_id and event.event_id >= cursor.overlap_start
-        ]
+        found = [event for event in self.events if event.user_id == user_id and event.event_id >= cursor.overlap_start]
         self.readers.append(user_id)
         self.most_at_once = max(self.most_at_once, len(self.readers) - self.reads)
         self.reached.set()

@@ -262,7 +262,7 @@ async def test_a_client_whose_outbox_is_full_is_owed_the_newest_all_the_same(
     with push.hub.holding(alice):
         push.hub.join(alice, UserId("alice"))
         for number in (1, 2):
-            alice.put(messages.job_event(completed(number=number), {}))
+            alice.put(messages.event(completed(number=number), {}))
         push.conditions.report(PART, busy())
         await time.move(1)
         push.conditions.report(PART, None)

@@ -17,6 +17,7 @@ from jobs.job_reader import JobPage
 from jobs.job_table import JobTable, Limits, Tables
 from jobs.model import Charge, Job, Status
 from jobs.views import JobViews
+from tests.push.stage import confirmed
 from websocket.snapshot import SnapshotReader
 
 DAILY_LIMIT = 10
@@ -75,6 +76,19 @@ async def submit(table: JobTable, user: UserId, *, age_seconds: int = 0) -> Job:
     )
     await table.create(job, Limits(daily=DAILY_LIMIT))
     return await table.apply(job, moves.queued(now))
+
+
+async def test_what_is_no_change_of_a_job_is_a_position_and_nothing_else(
+    table: JobTable, log: EventLog, views: JobViews, user: UserId
+) -> None:
+    """The snapshot has jobs; whoever follows from it is told what comes after."""
+    job = await submit(table, user)
+    event = confirmed(user=user)
+    await table.writes.write([], lambda event_id, at: replace(event, event_id=event_id, at=at))
+    snapshot = await reader(table, log, views).read(user)
+
+    assert await log.newest_id(user) == snapshot.position
+    assert [job.job_id] == [view["jobId"] for view in snapshot.jobs]
 
 
 async def test_somebody_without_jobs_has_an_empty_snapshot(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
+from aiohttp import FormData, web
 from aiohttp.test_utils import TestClient
+from PIL import Image
 
 from jobs import clock, moves
 from jobs.aws import Clients
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
-from jobs.model import Job, Output
+from jobs.model import JSON, Failure, Job, Output
 from service.services import Services
 from tests.rest.issuer import Issuer
 
+WAIT_SECONDS = 30
 JPEG_HEADERS = {"Content-Type": "image/jpeg"}
 
 
@@ -57,8 +61,10 @@ class Api:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
         async with self.http.request(method, path, headers=headers, **options) as response:
-            body = await response.json() if response.content_type == "application/json" else await response.text()
-            return Answer(status=response.status, body=body, headers=response.headers)
+            read = {"application/json": response.json, "image/jpeg": response.read}.get(
+                response.content_type, response.text
+            )
+            return Answer(status=response.status, body=await read(), headers=response.headers)
 
     async def get(self, path: str, **options: Any) -> Answer:
         """Send a GET."""
@@ -104,6 +110,20 @@ class Api:
         """Read the user's jobs."""
         return list((await self.services.jobs.page(self.user, limit=100, status=None, cursor=None)).jobs)
 
+    async def waiters(self, count: int = 1) -> None:
+        """Wait until so many requests wait for the end of a job."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while self.services.waiting.count != count:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.005)
+
+    async def newest_job(self) -> Job:
+        """Wait for the user's job, which there is one of."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (found := await self.stored_jobs()):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.005)
+        [job] = found
+        return job
+
     async def has_left_nothing(self) -> bool:
         """Tell whether the user has no job, and no unit of today is taken or charged."""
         return await self.stored_jobs() == [] and await self.usage() == (0, 0)
@@ -115,10 +135,41 @@ async def claim(table: JobTable, job: Job) -> Job:
     return await table.apply(job, moves.claimed("a-worker", now + 60_000, now))
 
 
-async def complete(table: JobTable, job: Job, *, result_bucket: str = "results") -> Job:
+async def complete(
+    table: JobTable,
+    job: Job,
+    *,
+    result_bucket: str = "results",
+    url: str | None = None,
+    facts: Mapping[str, JSON] | None = None,
+) -> Job:
     """Do the worker's part."""
     now = clock.now_milliseconds()
     claimed = await claim(table, job)
-    url = f"s3://{result_bucket}/generated/{job.user_id}/{job.job_id}.png"
-    output = Output(url=url, model_name="a-model", generation_milliseconds=12)
+    url = url or f"s3://{result_bucket}/generated/{job.user_id}/{job.job_id}.png"
+    output = Output(url=url, model_name="a-model", generation_milliseconds=12, facts=facts or {})
     return await table.apply(claimed, moves.completed("a-worker", output, now + 5))
+
+
+async def fail(table: JobTable, job: Job, code: str) -> Job:
+    """Do the worker's part, in vain."""
+    claimed = await claim(table, job)
+    failure = Failure(code=code, message=f"It failed: {code}", retryable=False)
+    move = moves.failed(failure, clock.now_milliseconds(), owner="a-worker", keeps_charge=False)
+    return await table.apply(claimed, move)
+
+
+def a_photo(kind: str = "JPEG", side: int = 64) -> bytes:
+    """Take a photo."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), "grey").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def a_form(photo: bytes | None = None, *, name: str = "file", **fields: str) -> FormData:
+    """Write a form with a photo, or some other one."""
+    form = FormData(default_to_multipart=True)
+    form.add_field(name, a_photo() if photo is None else photo, filename="room.jpg", content_type="image/jpeg")
+    for field, value in fields.items():
+        form.add_field(field, value)
+    return form

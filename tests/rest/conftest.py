@@ -25,9 +25,11 @@ from jobs.events import InProcessBus
 from jobs.files import Files
 from jobs.ids import UserId
 from jobs.job_table import JobTable
+from jobs.parking_reports import ParkingReports
 from jobs.submission import Submission
 from jobs.user_table import UserTable
 from jobs.views import JobViews
+from jobs.waiting import Waiting
 from jobs.webhook_desk import WebhookDesk
 from jobs.work_queue import WorkQueue
 from service.demo_sign_in import DemoSignIn
@@ -128,9 +130,16 @@ class _Parts:
             users=UserTable(clients.dynamodb, settings.users_table),
             files=files,
             submission=submission,
+            waiting=Waiting(jobs, bus),
             admission=Admission(submission, bus),
             control=Control(jobs, files, submission, bus),
             views=views,
+            parking_reports=ParkingReports(
+                clients.dynamodb,
+                jobs.writes,
+                sightings_table=settings.parking_sightings_table,
+                reports_table=settings.parking_reports_table,
+            ),
             verifier=self.verifier,
             readiness=Readiness(),
             conditions=Conditions(),

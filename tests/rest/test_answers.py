@@ -130,7 +130,7 @@ async def test_pages_of_known_origins_may_read_answers(start: Start) -> None:
             answer = await api.get(path, token="", headers={"Origin": origin})
             assert origin == answer.headers["Access-Control-Allow-Origin"]
             exposed = answer.headers["Access-Control-Expose-Headers"]
-            assert exposed == "X-Request-Id, Retry-After, Idempotency-Replayed"
+            assert exposed == "X-Request-Id, Retry-After, Idempotency-Replayed, Location, Preference-Applied"
             assert "Origin" in answer.headers["Vary"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from jobs.aws import Clients
+from jobs.events import JobEvent, Notice
 from jobs.model import Status
 from tests.aws_faults import Refuses
 from tests.rest.api import Api, claim, complete
@@ -19,6 +20,11 @@ from tests.rest.conftest import Start
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONTROLS = [("POST", "/jobs/{job_id}/cancel"), ("POST", "/jobs/{job_id}/retry"), ("DELETE", "/jobs/{job_id}")]
+
+
+def tells_of(notice: Notice, job_id: str) -> bool:
+    """Tell whether it is an event of this job."""
+    return isinstance(notice, JobEvent) and notice.job.job_id == job_id
 
 
 async def has_result(api: Api, job_id: str) -> bool:
@@ -154,7 +160,7 @@ async def test_jobs_beyond_those_in_flight_wait_for_their_turn(start: Start, pat
     waiting = await api.stored(answer.body["jobId"])
     sent = asyncio.Event()
     api.services.admission._bus.subscribe(
-        api.user, lambda notice: sent.set() if notice.job.job_id == waiting.job_id else None
+        api.user, lambda notice: sent.set() if tells_of(notice, waiting.job_id) else None
     )
     api.services.admission.start()
     await complete(api.services.jobs, await api.stored(running))

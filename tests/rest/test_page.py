@@ -8,9 +8,11 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from playwright.async_api import async_playwright
 
+from jobs.conditions import Degradation
 from jobs.model import Status
 from service.metrics import make_metrics_app
 from service.routes.page import PAGE
+from service.routes.pipelines import PIPELINES
 from tests.browser.conftest import CHROMIUM
 from tests.rest.api import Api
 from tests.rest.conftest import Start
@@ -62,8 +64,30 @@ async def test_the_root_tells_programs_what_the_original_told(api: Api) -> None:
     """Health checks of original clients read it."""
     answer = await api.get("/", token="")
 
-    assert (answer.status, answer.body["status"], answer.body["model_loaded"]) == (200, "healthy", True)
-    assert isinstance(answer.body["message"], str)
+    assert answer.status == 200
+    assert {"status": "healthy", "message": "AI server is running", "model_loaded": True} == answer.body
+    assert answer.body == (await api.get("/health", token="")).body
+
+
+@pytest.mark.parametrize(
+    ("model", "condition", "loaded"),
+    [
+        ("gemini-3.5-flash-lite", "open", False),
+        ("gemini-3.5-flash-lite", "closed_until", False),
+        ("gemini-3.5-flash-lite", "throttled", True),
+        ("gemini-nano-banana-2.1", "open", True),
+    ],
+)
+async def test_the_model_counts_as_loaded_unless_it_is_cut_off(
+    api: Api, model: str, condition: str, loaded: bool
+) -> None:
+    """The one that looks at photos; health itself is about this process, and stays."""
+    trouble = Degradation(part=f"gemini:{model}", condition=condition, reason="Gemini is away.")
+    api.services.conditions.report(trouble.part, trouble)
+    answers = [await api.get(path, token="") for path in ("/health", "/")]
+
+    assert [(200, loaded)] * 2 == [(answer.status, answer.body["model_loaded"]) for answer in answers]
+    assert ["healthy"] * 2 == [answer.body["status"] for answer in answers]
 
 
 async def test_modules_of_the_page_are_revalidated(api: Api) -> None:
@@ -93,6 +117,9 @@ async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
         "maxUploadBytes": 10_485_760,
         "contentTypes": ["image/jpeg", "image/png", "image/webp"],
         "maxPromptLength": 2000,
+        "pipelines": list(PIPELINES),
+        "maxDiaryCharacters": 5000,
+        "crackThreshold": 0.5,
     }
 
 

@@ -110,6 +110,7 @@ def test_the_embedded_mode_lets_calls_take_their_time(
         settings = _settings(argparse.Namespace(gemini_latency=latency), "127.0.0.1", listener, NEEDED)
 
     assert lease == settings.lease_seconds
+    assert ("crack-detection", "parking-report") == settings.anonymous_pipelines
     assert timeout == settings.gemini_timeout_seconds
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from jobs.ids import UserId, anonymous_user
+from service.process import CannotStart
 from service.rate_limits import Rates
 from service.settings import Settings, explain
 
@@ -18,6 +20,9 @@ NEEDED = {
     "USAGE_LOG_TABLE": "usage",
     "IMAGE_JOBS_TABLE": "jobs",
     "JOB_EVENTS_TABLE": "events",
+    "PARKING_SIGHTINGS_TABLE": "sightings",
+    "PARKING_REPORTS_TABLE": "reports",
+    "UPLOAD_EVENTS_QUEUE_URL": "https://sqs/u",
     "WEBHOOKS_TABLE": "webhooks",
     "WEBHOOK_DELIVERIES_TABLE": "deliveries",
     "WEBHOOK_DELIVERIES_QUEUE_URL": "https://sqs/w",
@@ -168,3 +173,41 @@ def test_metrics_may_be_off(monkeypatch: pytest.MonkeyPatch, value: str, port: i
     monkeypatch.setenv("METRICS_PORT", value)
 
     assert port == Settings().metrics_port
+
+
+def test_pipelines_are_open_to_strangers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None by default; a name that is none of ours stops the start with a sentence."""
+    known = ("profile-photo", "crack-detection")
+    monkeypatch.setenv("ANONYMOUS_PIPELINES", "crack-detection, cracks")
+    settings = Settings()
+
+    assert (
+        ()
+        == Settings(anonymous_pipelines="off").anonymous_pipelines
+        == Settings(anonymous_pipelines=()).anonymous_pipelines
+    )
+    assert ("crack-detection", "cracks") == settings.anonymous_pipelines
+    Settings(anonymous_pipelines="crack-detection,profile-photo").check_pipelines(known)
+    with pytest.raises(
+        CannotStart, match=r"^ANONYMOUS_PIPELINES: cracks is no pipeline; there are profile-photo, crack"
+    ):
+        settings.check_pipelines(known)
+
+
+def test_strangers_have_limits_of_their_own() -> None:
+    """The originals' callers without a token are servers."""
+    limits = Settings(anonymous_daily_limit=7).user_limits()
+
+    assert 1000 == Settings().user_limits().anonymous_daily
+    assert (7, 10) == (limits.daily_of(anonymous_user("1.1.1.1")), limits.daily_of(UserId("alice")))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("similarity_threshold", 1.1), ("similarity_threshold", "nan"), ("anonymous_daily_limit", -1)]
+)
+def test_numbers_keep_within_their_bounds(name: str, value: object) -> None:
+    """A line names the variable."""
+    [line] = problems(**{name: value})
+
+    assert line.startswith(f"{name.upper()}: ")
+    assert Settings().similarity_threshold == 0.8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -98,3 +99,60 @@ async def test_a_missing_field_is_named(api: Api, missing: str) -> None:
     assert answer.error == (400, "invalid_request")
     assert (f"{missing} is required", missing) == (answer.body["error"], answer.body["field"])
     assert await api.has_left_nothing()
+
+
+PARKING = PHOTO | {"pipeline": "parking-report"}
+PLACE = {"deviceId": "phone_1", "latitude": 37.5665, "longitude": -126.978, "captureTime": "2026-11-20T09:00:00"}
+
+
+async def test_what_is_said_of_a_photo_travels_with_it(api: Api) -> None:
+    """In headers that the link demands: none may be left out or say anything else."""
+    answer = await api.post("/upload", PARKING | PLACE)
+    link = answer.body
+    said = {name: value for name, value in link["uploadHeaders"].items() if name.startswith("x-amz-meta-")}
+    headers = link["uploadHeaders"]
+    statuses = []
+    for sent in (
+        {name: value for name, value in headers.items() if name not in said},
+        headers | {"x-amz-meta-latitude": "1.0"},
+        headers,
+    ):
+        async with api.http.session.put(link["uploadUrl"], data=b"a photo", headers=sent) as put:
+            statuses.append(put.status)
+    stored = await api.services.files.read_upload(api.services.files.upload_url(link["fileKey"]))
+
+    assert {
+        "x-amz-meta-latitude": "37.5665",
+        "x-amz-meta-longitude": "-126.978",
+        "x-amz-meta-capture-time": "2026-11-20 09:00:00",
+    } == said
+    assert re.fullmatch(rf"reports/{api.user}/phone_1/[0-9]{{13}}_[0-9a-f]{{32}}\.jpg", link["fileKey"])
+    assert [403, 403, 200] == statuses
+    assert (b"a photo", {name.removeprefix("x-amz-meta-"): value for name, value in said.items()}) == (
+        stored.content,
+        stored.metadata,
+    )
+
+
+async def test_a_photo_may_say_all_by_itself(api: Api) -> None:
+    """Then there is nothing to send with it."""
+    link = (await api.post("/upload", PARKING)).body
+
+    assert {"Content-Type", "x-amz-server-side-encryption", "If-None-Match"} == link["uploadHeaders"].keys()
+    assert link["fileKey"].startswith(f"reports/{api.user}/browser/")
+
+
+@pytest.mark.parametrize("pipeline", ["diary", "crack-detection", "parking", "../x", 7])
+async def test_a_pipeline_without_uploads_is_refused(api: Api, pipeline: object) -> None:
+    """By the field's name."""
+    answer = await api.post("/upload", PHOTO | {"pipeline": pipeline})
+
+    assert (400, "invalid_request", "pipeline") == (*answer.error, answer.body["field"])
+
+
+@pytest.mark.parametrize("pipeline", ["profile-photo", "", None])
+async def test_the_portraits_pipeline_need_not_be_named(api: Api, pipeline: str | None) -> None:
+    """Clients of the original do not."""
+    link = (await api.post("/upload", PHOTO | {"pipeline": pipeline})).body
+
+    assert link["fileKey"].startswith(f"uploads/{api.user}/")

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from jobs import clock
 from jobs.actions import event_item
 from jobs.event_log import Cursor
-from jobs.events import EventType, JobEvent, Notice
-from jobs.ids import EventId
+from jobs.events import EventType, JobEvent, Notice, UserEvent
+from jobs.ids import EventId, UserId
 from jobs.model import Job
 from tests.rest.api import Api, complete
 from websocket.hub import Hub
@@ -119,6 +119,21 @@ class Live:
         event = JobEvent(event_id=EventId(f"{then:012x}{tail:016x}"), type=EventType.QUEUED, at=then, job=replace(job))
         await self.api.clients.dynamodb.put_item(TableName=self.api.tables.events, Item=event_item(event))
         return event.event_id
+
+    async def confirm(self, seconds_ago: float = 0, *, version: int = 1) -> UserEvent:
+        """Have something happen to the user that is no change of a job, under an id made so long ago."""
+        then = clock.now_milliseconds() - round(seconds_ago * 1000)
+        event = UserEvent(
+            event_id=EventId(f"{then:012x}{version:016x}"),
+            user_id=UserId(self.api.user),
+            type="report.confirmed",
+            at=then,
+            about="report_1",
+            data={"reportId": "report_1", "version": version, "latitude": 37.5665},
+        )
+        await self.api.clients.dynamodb.put_item(TableName=self.api.tables.events, Item=event_item(event))
+        self.publish(event)
+        return event
 
 
 def a_cursor(seconds_ago: float) -> str:

@@ -54,6 +54,22 @@ async def test_a_poll_waits_and_answers_at_the_event(live: Live) -> None:
     assert ([], later) == await live.poll(later)
 
 
+async def test_a_poll_is_answered_by_what_is_no_change_of_a_job_too(live: Live) -> None:
+    """Told as a socket is, once; and what appears late, inside the overlap, is told as any event is."""
+    cursor = await caught_up(live)
+    polling = asyncio.create_task(live.poll(cursor, 25))
+    await live.joined()
+    event = await live.confirm(version=2)
+    (told,), cursor = await polling
+    settled = await live.poll(cursor)
+    late = await live.confirm(5)
+    events, _ = await live.poll(cursor, 25)
+
+    assert {"type": event.type, "id": event.event_id, "time": clock.iso(event.at), "data": event.data} == told
+    assert ([], cursor) == settled
+    assert [late.event_id, event.event_id] == [one["id"] for one in events]
+
+
 async def test_an_empty_answer_keeps_the_cursor(live: Live) -> None:
     """Nothing has happened in the time."""
     await live.job()

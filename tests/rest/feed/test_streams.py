@@ -86,6 +86,31 @@ async def test_a_jobs_stream_begins_with_the_job_and_ends_with_its_end(live: Liv
     assert (job.job_id, "queued") == tuple(snapshot["data"]["jobs"][0][name] for name in ("jobId", "status"))
 
 
+async def test_a_stream_tells_what_is_no_change_of_a_job_too(live: Live) -> None:
+    """As it happens and to a client that comes back; a job's own stream has no place for it."""
+    job = await live.job()
+    async with live.stream(f"/jobs/{job.job_id}/events") as own, live.stream() as stream:
+        await own.read_types("snapshot")
+        await stream.read_types("welcome", "snapshot")
+        event = await live.confirm()
+        (told,) = await stream.read_types("report.confirmed")
+        await live.completed(job)
+        await own.read_types("job.processing", "job.completed", "the end")
+    async with live.stream(Last_Event_ID=event.event_id) as stream:
+        _, _, again, *_ = await stream.read_types(
+            "welcome", "job.queued", "report.confirmed", "job.processing", "job.completed"
+        )
+
+    assert told == again
+    assert told == {
+        "type": "report.confirmed",
+        "id": event.event_id,
+        "time": clock.iso(event.at),
+        "data": event.data,
+        "lastEventId": event.event_id,
+    }
+
+
 async def test_the_stream_of_an_ended_job_ends_at_once(live: Live) -> None:
     """With the job as it ended."""
     job = await live.completed(await live.job())
@@ -101,7 +126,7 @@ async def test_a_job_that_ends_while_its_stream_opens_ends_it(live: Live, monkey
 
     async def listening(_: str) -> None:
         bus = live.hub._bus
-        live.api.services.jobs._bus = type(bus)()
+        live.api.services.jobs.writes._bus = type(bus)()
         await live.completed(job)
 
     monkeypatch.setattr(live.hub, "listening", listening)

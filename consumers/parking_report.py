@@ -1,0 +1,200 @@
+"""The parking-report pipeline: whose car stands where and when. Two such sightings make a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from consumers import boxes, drawing, photo_facts, vehicles
+from consumers.boxes import Seen
+from consumers.gemini import CallFailed
+from consumers.images import Picture
+from consumers.parking_comparison import BoxInput, CamelInput, CropInput, compare
+from consumers.photo_facts import PhotoFacts, Position
+from consumers.pipelines import Pipeline, Work
+from consumers.vehicles import Found
+from jobs.errors import InvalidImage, PermanentError
+from jobs.events import Stage
+from jobs.model import JSON, Output
+from jobs.parking import Sighting
+from jobs.parking_reports import Compare, ParkingReports
+
+NAME: Final = "parking-report"
+
+
+class MissingMetadata(PermanentError):
+    """The photo does not say where and when it was taken. Send latitude, longitude and capture time with it."""
+
+    code = "missing_metadata"
+
+
+class ParkingInput(CamelInput):
+    """What is known of the photo beside the photo.
+
+    ``given_first``: what the sender says counts more than what the photo says. ``crop`` was made before, by the sender.
+    """
+
+    device_id: str = "unknown"
+    latitude: float | None = None
+    longitude: float | None = None
+    capture_time: str | None = None
+    given_first: bool = False
+    plate: str | None = None
+    crop: CropInput | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Occasion:
+    """Where and when a photo was taken, and who says so: the photo or the client."""
+
+    position: Position
+    time: str
+    position_source: str
+    time_source: str
+
+
+def pipeline(reports: ParkingReports, threshold: float) -> Pipeline[ParkingInput]:
+    """Make the pipeline; ``threshold`` is the least similarity, 0 to 1, of two photos of one place."""
+
+    async def run(work: Work, given: ParkingInput) -> Output:
+        return await _report(work, given, reports, threshold)
+
+    return Pipeline(name=NAME, input_model=ParkingInput, run=run)
+
+
+async def _report(work: Work, given: ParkingInput, reports: ParkingReports, threshold: float) -> Output:
+    upload = await work.read_upload()
+    work.tell(Stage.PREPARING, 0.15, "Reading place and time")
+    known = await work.images.run(lambda: photo_facts.read_facts(upload.content))
+    occasion = _occasion(known, _said(given, upload.metadata), given_first=given.given_first)
+    photo = await work.images.prepare(upload.content)
+    found = await vehicles.find(work, photo)
+    facts = _facts(found, occasion, given, photo)
+    if found.subject is None:
+        return _output(found, None, facts | {"outcome": "no_vehicle"})
+    plate = vehicles.normal_plate(given.plate) or await vehicles.read_plate(work, upload.content, found.subject, photo)
+    crop = given.crop or await _store_crop(work, upload.content, found.subject, photo)
+    facts |= {"vehicleInCrop": crop.vehicle.model_dump()} if crop.vehicle else {}
+    if plate is None:
+        return _output(found, crop, facts | {"outcome": "no_plate"})
+    sighting = _sighting(work, given, occasion, crop, plate)
+    report = await reports.record(sighting, _comparing(work), threshold)
+    facts |= {"outcome": "sighting", "plate": plate} | ({"reportId": report.report_id} if report else {})
+    return _output(found, crop, facts)
+
+
+def _occasion(known: PhotoFacts, said: PhotoFacts, *, given_first: bool) -> _Occasion:
+    """Put together where and when it was. Raises MissingMetadata."""
+    position = (said.position or known.position) if given_first else (known.position or said.position)
+    time = (said.taken_at or known.taken_at) if given_first else (known.taken_at or said.taken_at)
+    if position is None or time is None:
+        raise MissingMetadata(_what_is_missing(position, time))
+    return _Occasion(
+        position=position,
+        time=time,
+        position_source="client" if position is said.position else "photo",
+        time_source="client" if time is said.taken_at else "photo",
+    )
+
+
+def _what_is_missing(position: Position | None, time: str | None) -> str:
+    if position is None and time is None:
+        return "The photo says neither where nor when it was taken. Send latitude, longitude and captureTime with it."
+    if position is None:
+        return "The photo does not say where it was taken. Send latitude and longitude with it."
+    return "The photo does not say when it was taken. Send captureTime with it."
+
+
+def _said(given: ParkingInput, sent: Mapping[str, str]) -> PhotoFacts:
+    """Read what the sender says: with the request, or with the upload, where nobody has checked it yet."""
+    latitude = given.latitude if given.latitude is not None else sent.get("latitude")
+    longitude = given.longitude if given.longitude is not None else sent.get("longitude")
+    time = given.capture_time or sent.get("capture-time")
+    try:
+        has_position = latitude is not None and longitude is not None
+        position = photo_facts.parse_position(latitude, longitude) if has_position else None  # type: ignore[arg-type]
+        return PhotoFacts(position=position, taken_at=photo_facts.parse_capture_time(time) if time else None)
+    except ValueError as error:
+        raise MissingMetadata(str(error)) from error
+
+
+async def _store_crop(work: Work, upload: bytes, subject: Seen, photo: Picture) -> CropInput:
+    """Keep the vehicle with its surroundings, and find it in there."""
+    work.tell(Stage.STORING, 0.7, "Storing the crop")
+    frame = boxes.surroundings(subject.box, within=(photo.photo_width, photo.photo_height))
+    picture = await work.images.run(lambda: drawing.crop(upload, frame))
+    url = await work.store_picture(picture)
+    within = boxes.inside(subject.box, frame)
+    if within is None:
+        return CropInput(url=url)
+    vehicle = boxes.scaled(within, (picture.photo_width, picture.photo_height), (picture.width, picture.height))
+    return CropInput(url=url, vehicle=BoxInput.model_validate(asdict(vehicle)))
+
+
+def _comparing(work: Work) -> Compare:
+    async def compare_sightings(first: Sighting, last: Sighting) -> float | None:
+        """Return None where nothing can be compared, now or later.
+
+        The job is not failed for it: the sighting is kept already, and with a failed job its crop would go.
+        """
+        try:
+            return await compare(work, _crop_of(first), _crop_of(last))
+        except InvalidImage:
+            return None
+        except CallFailed as error:
+            if work.is_final(error):
+                return None
+            raise
+
+    return compare_sightings
+
+
+def _sighting(work: Work, given: ParkingInput, occasion: _Occasion, crop: CropInput, plate: str) -> Sighting:
+    return Sighting(
+        user_id=work.job.user_id,
+        job_id=work.job.job_id,
+        device_id=given.device_id,
+        plate=plate,
+        latitude=occasion.position.latitude,
+        longitude=occasion.position.longitude,
+        capture_time=occasion.time,
+        image_url=work.job.input_url or "",
+        cropped_url=crop.url,
+        vehicle_in_crop=crop.vehicle.box() if crop.vehicle else None,
+    )
+
+
+def _crop_of(sighting: Sighting) -> CropInput:
+    box = sighting.vehicle_in_crop
+    return CropInput(url=sighting.cropped_url, vehicle=BoxInput.model_validate(asdict(box)) if box else None)
+
+
+def _facts(found: Found, occasion: _Occasion, given: ParkingInput, photo: Picture) -> dict[str, JSON]:
+    facts: dict[str, JSON] = {
+        "vehiclesSeen": found.vehicles,
+        "latitude": float(occasion.position.latitude),
+        "longitude": float(occasion.position.longitude),
+        "captureTime": occasion.time,
+        "positionSource": occasion.position_source,
+        "timeSource": occasion.time_source,
+        "deviceId": given.device_id,
+        "width": photo.photo_width,
+        "height": photo.photo_height,
+    }
+    return facts if found.subject is None else facts | {"vehicle": _vehicle_view(found.subject)}
+
+
+def _vehicle_view(seen: Seen) -> dict[str, JSON]:
+    box: dict[str, JSON] = {**boxes.as_json(seen.box)}
+    return {"label": seen.label, "confidence": seen.confidence, "box": box}
+
+
+def _output(found: Found, crop: CropInput | None, facts: dict[str, JSON]) -> Output:
+    return Output(
+        url=crop.url if crop else None,
+        model_name=found.model_name,
+        generation_milliseconds=found.milliseconds,
+        facts=facts,
+        pictures=0,
+    )

@@ -1,0 +1,233 @@
+"""The intake of uploads that start a job by themselves: S3's events become jobs of those whom the keys name, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import prometheus_client
+from prometheus_client import CollectorRegistry
+
+from jobs import clock
+from jobs.errors import CloudUnavailable, JobDeleted, QuotaExceeded, RequestError, TooManyJobs
+from jobs.ids import UserId
+from jobs.submission import Request, Submission
+from jobs.upload_events import Upload, UploadEventQueue, UploadMessage
+
+logger = logging.getLogger(__name__)
+
+RequestOf: TypeAlias = Callable[[Upload], Request]
+_MAX_BACKOFF_SECONDS: Final = 10.0
+
+
+class Outcome(StrEnum):
+    """What became of an event."""
+
+    TAKEN = "taken"
+    REPLAYED = "replayed"
+    REFUSED = "refused"
+    PUT_OFF = "put_off"
+    LEFT = "left"
+    FOREIGN = "foreign"
+    BROKE = "broke"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeLimits:
+    """How many messages at once, and how long an upload waits whose owner has too many jobs: each time twice as long.
+
+    After ``give_up_seconds`` it is refused, long before its owner would have forgotten it.
+    """
+
+    at_once: int = 10
+    first_wait_seconds: float = 60
+    longest_wait_seconds: float = 900
+    give_up_seconds: float = clock.DAY_SECONDS
+    outage_wait_seconds: float = 20
+
+
+class UploadIntake:
+    """Takes up to ``at_once`` messages at a time. ``failed`` is done when it died by itself: the process must stop then.
+
+    ``request_of`` says which job an upload asks for; ``watch`` is told of users whose new job waits for their others.
+    """
+
+    def __init__(
+        self,
+        queue: UploadEventQueue,
+        submission: Submission,
+        request_of: RequestOf,
+        watch: Callable[[UserId], None],
+        registry: CollectorRegistry,
+        limits: IntakeLimits | None = None,
+    ) -> None:
+        self._queue = queue
+        self._submission = submission
+        self._request_of = request_of
+        self._watch = watch
+        self._limits = limits or IntakeLimits()
+        self._running: set[asyncio.Task[None]] = set()
+        self._slot_freed = asyncio.Event()
+        self._fetcher: asyncio.Task[None] | None = None
+        self._events = prometheus_client.Counter(
+            "upload_events", "Events about uploads by what became of them", ["outcome"], registry=registry
+        )
+        for outcome in Outcome:
+            self._events.labels(outcome)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Begin to take uploads in."""
+        self._fetcher = asyncio.create_task(self._fetch(), name="upload-fetcher")
+        self._fetcher.add_done_callback(self._note_death)
+
+    async def stop(self, budget_seconds: float) -> None:
+        """Fetch no more and let what is in hand end; what does not in that time is taken in by another task."""
+        if self._fetcher is None:
+            return
+        self._fetcher.cancel()
+        await asyncio.wait([self._fetcher])
+        if self._running:
+            await asyncio.wait(self._running, timeout=budget_seconds)
+        late = tuple(self._running)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _fetch(self) -> None:
+        failures = 0
+        while True:
+            free = await self._free_slots()
+            try:
+                messages = await self._queue.receive(free)
+            except CloudUnavailable:
+                failures = min(failures + 1, 6)
+                logger.warning("The upload-events queue does not answer", extra={"action": "upload_receive_failed"})
+                await asyncio.sleep(random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures)))  # noqa: S311
+                continue
+            failures = 0
+            for message in messages:
+                self._start(message)
+
+    async def _free_slots(self) -> int:
+        while len(self._running) >= self._limits.at_once:
+            self._slot_freed.clear()
+            await self._slot_freed.wait()
+        return self._limits.at_once - len(self._running)
+
+    def _start(self, message: UploadMessage) -> None:
+        task = asyncio.create_task(self._handle(message), name="upload-event")
+        self._running.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._slot_freed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its message comes back; at the third time it goes to the dead letters, which raise an alarm.
+            self._events.labels(Outcome.BROKE).inc()
+            logger.error("An upload could not be taken in", exc_info=error, extra={"action": "upload_broke"})
+
+    async def _handle(self, message: UploadMessage) -> None:
+        """Settle each upload, and only then remove the message: whoever dies before, another one does it again."""
+        outcomes = [await self._settle(upload, message) for upload in message.uploads]
+        for outcome in outcomes:
+            self._events.labels(outcome).inc()
+        if Outcome.LEFT in outcomes:
+            return
+        try:
+            if message.has_foreign:
+                self._events.labels(Outcome.FOREIGN).inc()
+                logger.error("An upload event is not ours", extra={"action": "upload_foreign"})
+                await self._queue.set_aside(message)
+            else:
+                await self._queue.delete(message)
+        except CloudUnavailable:
+            logger.warning("An upload event could not be removed", extra={"action": "upload_not_removed"})
+
+    async def _settle(self, upload: Upload, message: UploadMessage) -> Outcome:
+        """Store its job, or see to it that the upload comes again."""
+        try:
+            return await self._serve(upload, message)
+        except JobDeleted:
+            return Outcome.REPLAYED
+        except CloudUnavailable:
+            return await self._wait_for_the_cloud(upload, message)
+
+    async def _serve(self, upload: Upload, message: UploadMessage) -> Outcome:
+        request = self._request_of(upload)
+        try:
+            submitted = await self._submission.take_in(request, upload.job_id)
+        except QuotaExceeded as reason:
+            return await self._refuse(upload, request, reason)
+        except TooManyJobs as reason:
+            if self._has_waited_enough(message):
+                return await self._refuse(upload, request, reason)
+            return await self._put_off(upload, message)
+        if submitted.job.waiting:
+            self._watch(upload.user_id)
+        return Outcome.REPLAYED if submitted.replayed else Outcome.TAKEN
+
+    async def _refuse(self, upload: Upload, request: Request, reason: RequestError) -> Outcome:
+        """Tell the owner by a job that has failed: nobody waits for an answer that could say it."""
+        submitted = await self._submission.refuse(request, upload.job_id, reason)
+        if submitted.replayed:
+            return Outcome.REPLAYED
+        logger.info("An upload was refused", extra=_extra("upload_refused", upload) | {"code": reason.code})
+        return Outcome.REFUSED
+
+    def _has_waited_enough(self, message: UploadMessage) -> bool:
+        waits_since = message.waits_since
+        return waits_since is not None and _seconds_since(waits_since) >= self._limits.give_up_seconds
+
+    async def _put_off(self, upload: Upload, message: UploadMessage) -> Outcome:
+        """Let it wait until its owner's other jobs have ended."""
+        doubled = self._limits.first_wait_seconds * 2 ** min(message.times_put_off, 10)
+        await self._queue.put_off(
+            upload,
+            delay_seconds=_jittered(min(doubled, self._limits.longest_wait_seconds)),
+            times_put_off=message.times_put_off + 1,
+            waits_since=message.waits_since or clock.now_milliseconds(),
+        )
+        return Outcome.PUT_OFF
+
+    async def _wait_for_the_cloud(self, upload: Upload, message: UploadMessage) -> Outcome:
+        """Let it wait for better times; if not even that works, the message comes back by itself."""
+        logger.warning("An upload has to wait for our cloud", extra=_extra("upload_put_off", upload))
+        try:
+            # A copy, where leaving the message would use up a receive: those count the workers that died of it.
+            await self._queue.put_off(
+                upload,
+                delay_seconds=_jittered(self._limits.outage_wait_seconds),
+                times_put_off=message.times_put_off,
+                waits_since=message.waits_since,
+            )
+        except CloudUnavailable:
+            logger.warning("An upload could not be put off", extra=_extra("upload_left", upload))
+            return Outcome.LEFT
+        return Outcome.PUT_OFF
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            logger.critical("The intake of uploads died", exc_info=error, extra={"action": "upload_intake_died"})
+            self.failed.set_result(None)
+
+
+def _jittered(seconds: float) -> int:
+    """Vary a wait by a quarter: those who had to wait together must not come back together."""
+    return math.ceil(seconds * random.uniform(0.75, 1.25))  # noqa: S311 - jitter is no secret
+
+
+def _seconds_since(milliseconds: int) -> float:
+    return (clock.now_milliseconds() - milliseconds) / 1000
+
+
+def _extra(action: str, upload: Upload) -> dict[str, object]:
+    return {"action": action, "job_id": upload.job_id, "user_id": upload.user_id}

@@ -1,0 +1,100 @@
+"""Cracks in photos of rooms: found within the request, as the original does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from consumers.crack_detection import PIPELINE, CrackInput
+from jobs.errors import InvalidImage, InvalidRequest, JobNotFound, UploadNotFound
+from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
+from jobs.model import JSON, Job
+from jobs.submission import Submitted
+from service import keys
+from service.bodies import read_photo
+from service.errors import InvalidImageFile, JobFailed, ResultNotFound
+from service.pipeline_routes import PipelineRoutes
+from service.routes.jobs import read_job_id
+from service.routes.submissions import answered, read_key, submit
+from service.schemas import parse
+
+NAME: Final = PIPELINE.name
+RESULT_CACHING: Final = "private, max-age=300"
+
+
+async def detect(request: web.Request) -> web.Response:
+    """Find the cracks in a photo, and answer when they are found."""
+    submitted = await _take_in(request)
+    try:
+        return await answered(request, submitted, lambda job: _view(request, job))
+    except JobFailed as error:
+        if error.failure.code == InvalidImage.code:
+            raise JobFailed(error.job, InvalidImageFile().message) from error
+        raise
+
+
+async def result(request: web.Request) -> web.Response:
+    """Show a photo with its cracks marked, to whoever knows its id."""
+    services = request.app[keys.SERVICES]
+    try:
+        job = await services.jobs.get(read_job_id(request))
+        url = job.output.url if job.output is not None and job.pipeline == NAME else None
+        content = await services.files.read(url or "", max_bytes=MAX_UPLOAD_BYTES) if url else None
+    except (JobNotFound, UploadNotFound) as error:
+        raise ResultNotFound from error
+    if content is None:
+        raise ResultNotFound
+    return web.Response(body=content, content_type="image/jpeg", headers={hdrs.CACHE_CONTROL: RESULT_CACHING})
+
+
+async def _take_in(request: web.Request) -> Submitted:
+    # A function of its own, for while its caller waits for the job the photo should not stay in memory.
+    user_id = request[keys.CALLER].user_id
+    async with request.app[keys.SEATS].taken(user_id):
+        form = await read_photo(request)
+        wish = _wish({**request.query, **form.fields})
+        key = read_key(request, wish, photo=form.content)
+        url = await request.app[keys.SERVICES].files.write_upload(
+            user_id, form.content, content_type=form.content_type, extension=EXTENSIONS[form.content_type][0]
+        )
+    return await submit(request, NAME, wish, key=key, input_url=url, units=PIPELINE.units)
+
+
+def _wish(said: Mapping[str, str]) -> CrackInput:
+    try:
+        return parse(CrackInput, {name: value for name, value in said.items() if value.strip()})
+    except InvalidRequest as error:
+        raise InvalidRequest("threshold must be a number from 0 to 1", field=error.field) from error
+
+
+def _view(request: web.Request, job: Job) -> dict[str, JSON]:
+    facts = job.output.facts if job.output is not None else {}
+    path = f"/result/{job.job_id}"
+    boxes = facts.get("boundingBoxes")
+    return {
+        "file_id": job.job_id,
+        "image_url": path,
+        "result_url": _own_address(request) + path,
+        "has_crack": facts.get("hasCrack", False),
+        "confidence": facts.get("confidence", 0),
+        "crack_count": facts.get("crackCount", 0),
+        "bounding_boxes": [_box(box) for box in boxes] if isinstance(boxes, list) else [],
+    }
+
+
+def _box(box: JSON) -> JSON:
+    return {side: box[side] for side in ("x", "y", "width", "height")} if isinstance(box, dict) else None
+
+
+def _own_address(request: web.Request) -> str:
+    """Return where we are: as we are told; else as the caller found us."""
+    return request.app[keys.SETTINGS].public_url.rstrip("/") or f"{request.scheme}://{request.host}"
+
+
+ROUTES: Final = PipelineRoutes(
+    name=NAME,
+    submits=(web.post("/detect-crack", detect),),
+    public=(web.get("/result/{job_id}", result),),
+)

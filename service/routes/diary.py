@@ -1,0 +1,38 @@
+"""Diary entries: their mood, their keywords and a picture."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from consumers.diary import PIPELINE, DiaryInput
+from jobs.errors import InvalidRequest
+from service.bodies import read_object
+from service.pipeline_routes import PipelineRoutes
+from service.routes.submissions import accepted, read_key, submit
+from service.schemas import parse
+
+NAME: Final = PIPELINE.name
+
+
+async def write(request: web.Request) -> web.Response:
+    """Take an entry in."""
+    entry = _read_entry(await read_object(request))
+    submitted = await submit(request, NAME, entry, key=read_key(request, entry), units=PIPELINE.units)
+    return await accepted(request, submitted)
+
+
+def _read_entry(body: dict[str, object]) -> DiaryInput:
+    text = body.get("text")
+    if isinstance(text, str) and not text.strip():
+        raise InvalidRequest("text is required", field="text")
+    try:
+        return parse(DiaryInput, {name: value for name, value in body.items() if value not in (None, "")})
+    except InvalidRequest as error:
+        if error.field == "date":
+            raise InvalidRequest("date must be a day, such as 2026-11-20", field="date") from error
+        raise
+
+
+ROUTES: Final = PipelineRoutes(name=NAME, submits=(web.post("/diary", write),))
