@@ -4,7 +4,7 @@ const PAUSE_MS = 3_000;
 
 export class Announcer {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
-  #next = '';
+  /** @type {Map<string, string>} */ #next = new Map();
 
   /** @param {HTMLElement} polite @param {HTMLElement} alarm */
   constructor(polite, alarm) {
@@ -12,9 +12,12 @@ export class Announcer {
     this.alarm = alarm;
   }
 
-  /** Say this when the last words have had their time; the newest replaces what still waits. @param {string} words */
-  say(words) {
-    this.#next = words;
+  /**
+   * Say this when the last words have had their time; the newest replaces what still waits of the same matter.
+   * @param {string} words @param {string} [matter]
+   */
+  say(words, matter = '') {
+    this.#next.set(matter, words);
     this.#timer ??= this.#speak();
   }
 
@@ -24,10 +27,10 @@ export class Announcer {
   }
 
   #speak() {
-    this.polite.textContent = this.#next;
-    this.#next = '';
+    this.polite.textContent = [...this.#next.values()].join(' ');
+    this.#next.clear();
     return setTimeout(() => {
-      this.#timer = this.#next ? this.#speak() : undefined;
+      this.#timer = this.#next.size > 0 ? this.#speak() : undefined;
     }, PAUSE_MS);
   }
 }

@@ -7,6 +7,8 @@
 const TIMEOUT_MS = 20_000;
 /** Starting a job is several writes, each tried more than once: giving up before the service does would hide a charged job. */
 const START_TIMEOUT_MS = 60_000;
+/** One that carries its photo takes as long as the photo does. */
+const FORM_TIMEOUT_MS = 180_000;
 /** A start that got no answer is sent again after each of these, as long as the first one is not this old. */
 const RESEND_AFTER_MS = [1_000, 3_000];
 const RESEND_WITHIN_MS = 75_000;
@@ -35,30 +37,39 @@ async function asError(response) {
 }
 
 /**
- * @param {string} path
- * @param {{method?: string, body?: object, token?: string, key?: string, timeoutMs?: number}} [options] `key` makes it
- *   safe to send twice
- * @returns {Promise<any>} the JSON answered
+ * @typedef {{method?: string, body?: object | FormData, headers?: Record<string, string>, signal?: AbortSignal,
+ *   token?: string, timeoutMs?: number}} Options
  */
-export async function requestJson(path, { method = 'GET', body, token, key, timeoutMs = TIMEOUT_MS } = {}) {
-  /** @type {Record<string, string>} */
-  const headers = { Accept: 'application/json' };
-  if (token) headers.Authorization = `Bearer ${token}`;
-  if (body) headers['Content-Type'] = 'application/json';
-  if (key) headers['Idempotency-Key'] = key;
-  const signal = AbortSignal.timeout(timeoutMs);
+
+/** @param {Options} options @returns {Record<string, string>} */
+function headersOf({ body, headers, token }) {
+  return {
+    Accept: 'application/json',
+    ...(token && { Authorization: `Bearer ${token}` }),
+    // The browser itself names a form's type, with the line between its parts.
+    ...(body && !(body instanceof FormData) && { 'Content-Type': 'application/json' }),
+    ...headers,
+  };
+}
+
+/** @param {string} path @param {Options} [options] @returns {Promise<any>} the JSON answered */
+export async function requestJson(path, options = {}) {
+  const { method = 'GET', body, signal, timeoutMs = TIMEOUT_MS } = options;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const content = body instanceof FormData ? body : body && JSON.stringify(body);
+  const signals = AbortSignal.any(signal ? [timeout, signal] : [timeout]);
   try {
-    const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), signal });
+    const response = await fetch(path, { method, headers: headersOf(options), body: content, signal: signals });
     if (!response.ok) throw await asError(response);
     return await response.json();
   } catch (error) {
     if (error instanceof ApiError) throw error;
-    throw new ApiError({ code: signal.aborted ? 'timeout' : 'network' });
+    signal?.throwIfAborted();
+    throw new ApiError({ code: timeout.aborted ? 'timeout' : 'network' });
   }
 }
 
 export const loadConfig = () => requestJson('/app-config.json');
-export const loadStyles = async () => (await requestJson('/styles')).styles;
 
 /** @param {string} user @returns {Promise<{idToken: string}>} */
 export const demoSignIn = (user) => requestJson('/auth/demo', { method: 'POST', body: { user } });
@@ -75,7 +86,7 @@ export class Api {
     this.session = session;
   }
 
-  /** @param {string} path @param {{method?: string, body?: object, key?: string, timeoutMs?: number}} [options] */
+  /** @param {string} path @param {Options} [options] */
   async #call(path, options) {
     const token = await this.session.token();
     try {
@@ -86,12 +97,18 @@ export class Api {
     }
   }
 
+  /** Read what a view needs. @param {string} path @returns {Promise<any>} */
+  get(path) {
+    return this.#call(path);
+  }
+
   /**
    * Start a job. What gets no answer is sent again, a few times: with the same key it is the same job.
-   * @param {string} path @param {string} key @param {object} [body] @returns {Promise<Accepted>}
+   * @param {string} path @param {string} key @param {Pick<Options, 'body' | 'headers' | 'signal'>} [asked] @returns {Promise<any>}
    */
-  async #start(path, key, body) {
-    const options = { method: 'POST', body, key, timeoutMs: START_TIMEOUT_MS };
+  async start(path, key, { headers, ...asked } = {}) {
+    const timeoutMs = asked.body instanceof FormData ? FORM_TIMEOUT_MS : START_TIMEOUT_MS;
+    const options = { ...asked, method: 'POST', headers: { ...headers, 'Idempotency-Key': key }, timeoutMs };
     const begun = performance.now();
     for (const usualMs of RESEND_AFTER_MS) {
       try {
@@ -105,20 +122,15 @@ export class Api {
     return this.#call(path, options);
   }
 
-  /** @param {{fileName: string, contentType: string, fileSize: number}} photo
+  /** @param {{fileName: string, contentType: string, fileSize: number, [more: string]: unknown}} photo
    *  @returns {Promise<{uploadUrl: string, uploadHeaders: Record<string, string>, fileKey: string}>} */
   uploadLink(photo) {
     return this.#call('/upload', { method: 'POST', body: photo });
   }
 
-  /** @param {{fileKey: string, style: string, prompt?: string}} wish @param {string} key the wish's own */
-  generate(wish, key) {
-    return this.#start('/generate', key, wish);
-  }
-
-  /** Make a new job of the same input. @param {string} jobId @param {string} key the wish's own */
+  /** Make a new job of the same input. @param {string} jobId @param {string} key the wish's own @returns {Promise<Accepted>} */
   retry(jobId, key) {
-    return this.#start(`/jobs/${encodeURIComponent(jobId)}/retry`, key);
+    return this.start(`/jobs/${encodeURIComponent(jobId)}/retry`, key);
   }
 
   /** @param {string} jobId */

@@ -1,17 +1,19 @@
 /** The page's composition root: loads what it needs, then shows the sign-in or the studio. */
 
-import { html, render, useEffect, useMemo, useState } from './vendor/preact-htm.js';
+import { html, render, useEffect, useMemo, useRef, useState } from './vendor/preact-htm.js';
 import { Announcer } from './announcer.js';
-import { Api, demoSignIn, loadConfig, loadStyles } from './api.js';
-import { Composer } from './components/composer.js';
+import { Api, demoSignIn, loadConfig } from './api.js';
 import { Gallery } from './components/gallery.js';
 import { Degraded, Header } from './components/header.js';
+import { Navigation } from './components/navigation.js';
 import { SignIn } from './components/sign-in.js';
 import { loadI18n } from './i18n.js';
-import { PageContext, styleName, useStore } from './page.js';
+import { PageContext, useStore } from './page.js';
+import { useRoute } from './route.js';
 import { Session } from './session.js';
 import { runningCount } from './store.js';
 import { Studio } from './studio.js';
+import { offeredViews, viewOf } from './views/index.js';
 
 /** @typedef {import('./page.js').Page} Page */
 
@@ -37,25 +39,58 @@ function App({ page }) {
 /** @param {{studio: Studio, page: Page}} props */
 function Workplace({ studio, page }) {
   const state = useStore(studio.store);
+  const { view, detail } = useRoute(page.views);
+  const running = new Map(page.views.map((each) => [each.id, runningCount(state, each.pipeline)]));
+  useStudio(studio, page);
+  useEffect(keepFilesOut, []);
+  useEffect(() => studio.drafts.releaseUnused(state), [state.submissions, state.previews]);
+  useTitle(page.i18n.of(view, 'name'), [...running.values()].reduce((sum, count) => sum + count, 0));
+  const main = useArrival(view);
+  return html`<${PageContext.Provider} value=${{ ...page, studio, view }}>
+    <${Header} connection=${state.connection} />
+    <${Navigation} running=${running} />
+    <${Degraded} parts=${state.degraded} />
+    <main class="workplace" key=${view.id} ref=${main}>
+      <${view.Composer} studio=${studio} state=${state} />
+      <div class="works">
+        <${Gallery} studio=${studio} state=${state} />
+        ${view.Below && html`<${view.Below} studio=${studio} detail=${detail} />`}
+      </div>
+    </main>
+  <//>`;
+}
+
+/** Run the studio while its workplace is shown. @param {Studio} studio @param {Page} page */
+function useStudio(studio, page) {
   useEffect(() => {
     studio.onJobNews = (job) => announce(page, job);
     studio.start();
-    return () => studio.stop();
+    const ends = page.views.map((view) => view.follow?.({ ...page, studio, view }));
+    return () => {
+      ends.forEach((end) => end?.());
+      studio.stop();
+    };
   }, [studio]);
-  useTitle(runningCount(state));
-  return html`<${Header} connection=${state.connection} />
-    <${Degraded} parts=${state.degraded} />
-    <main class="workplace">
-      <${Composer} studio=${studio} state=${state} />
-      <${Gallery} studio=${studio} state=${state} />
-    </main>`;
 }
 
-/** @param {number} running */
-function useTitle(running) {
+/** A file dropped where none is taken would replace the page, and all that was begun in it. @returns {() => void} */
+function keepFilesOut() {
+  const controller = new AbortController();
+  for (const type of ['dragover', 'drop']) {
+    addEventListener(
+      type,
+      (event) => /** @type {DragEvent} */ (event).dataTransfer?.types.includes('Files') && event.preventDefault(),
+      { signal: controller.signal },
+    );
+  }
+  return () => controller.abort();
+}
+
+/** @param {string} viewName @param {number} running */
+function useTitle(viewName, running) {
   useEffect(() => {
-    document.title = running ? `(${running}) Darkroom` : 'Darkroom';
-  }, [running]);
+    document.title = `${running ? `(${running}) ` : ''}${viewName} · Darkroom`;
+  }, [viewName, running]);
   useEffect(
     () => () => {
       document.title = 'Darkroom';
@@ -64,23 +99,45 @@ function useTitle(running) {
   );
 }
 
+/** Go on at the top of a view that the person has gone to, not of the one the page opens with. @param {import('./page.js').View} view */
+function useArrival(view) {
+  const main = useRef(/** @type {HTMLElement | null} */ (null));
+  const shown = useRef(view);
+  useEffect(() => {
+    if (shown.current === view) return;
+    shown.current = view;
+    main.current?.querySelector('h2')?.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }, [view]);
+  return main;
+}
+
 /** @param {Page} page @param {import('./store.js').Job} job */
 function announce(page, job) {
-  const { i18n, announcer } = page;
-  const style = styleName(page, job.style);
-  const words = i18n.t('announce.job', { style, status: i18n.t(`status.${job.status}`) });
+  const { i18n, announcer, views } = page;
+  const view = viewOf(views, job);
+  if (!view) return;
+  const words = i18n.t('announce.job', { name: view.title(page, job), status: i18n.of(view, `status.${job.status}`) });
   if (job.status !== 'failed') return announcer.say(words);
-  announcer.alert(`${words} ${i18n.firstOf([`failure.${job.failure?.code}`], job.error ?? '')}`);
+  announcer.alert(`${words} ${i18n.of(view, `failure.${job.failure?.code}`, {}, job.error ?? i18n.t('failure.unknown'))}`);
+}
+
+/** What each view needs to begin with, by its id. @param {import('./page.js').View[]} views */
+async function loadAssets(views) {
+  const entries = views.map(async ({ id, load }) => [id, await load?.()]);
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 /** @param {HTMLElement} root */
 async function start(root) {
-  const [i18n, config, styles] = await Promise.all([loadI18n(), loadConfig(), loadStyles()]);
+  const [i18n, config] = await Promise.all([loadI18n(), loadConfig()]);
+  const views = offeredViews(config);
+  const assets = await loadAssets(views);
   const session = new Session(sessionStorage, demoSignIn);
   const [polite, alarm] = ['announcements', 'alarms'].map((id) => document.getElementById(id));
   const announcer = new Announcer(/** @type {HTMLElement} */ (polite), /** @type {HTMLElement} */ (alarm));
   root.replaceChildren();
-  render(html`<${App} page=${{ i18n, config, styles, session, announcer, studio: null }} />`, root);
+  render(html`<${App} page=${{ i18n, config, assets, views, session, announcer, studio: null, view: null }} />`, root);
 }
 
 const root = /** @type {HTMLElement} */ (document.getElementById('app'));

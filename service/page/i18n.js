@@ -67,6 +67,24 @@ export class I18n {
     return key ? this.t(key) : fallback;
   }
 
+  /**
+   * The words that a view has of its own for a key, else everybody's, else the fallback, else the key.
+   * @param {{id: string}} view @param {string} key @param {Record<string, string | number>} [values] @param {string} [fallback]
+   */
+  of({ id }, key, values, fallback) {
+    const found = [`${id}.${key}`, key].find((candidate) => candidate in this.catalogues[this.language]);
+    return found || !fallback ? this.t(found ?? key, values) : fallback;
+  }
+
+  /**
+   * The words for so many, in the language's own plural form.
+   * @param {string} key @param {number} count @param {Record<string, string | number>} [values]
+   */
+  count(key, count, values) {
+    const form = new Intl.PluralRules(this.language).select(count);
+    return this.t(`${key}.${form}`, { count: this.number(count), ...values });
+  }
+
   /** @param {number} value @param {Intl.NumberFormatOptions} [options] */
   number(value, options) {
     return new Intl.NumberFormat(this.language, options).format(value);
@@ -98,6 +116,20 @@ export class I18n {
   moment(iso) {
     const options = /** @type {const} */ ({ month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
     return new Intl.DateTimeFormat(this.language, options).format(new Date(iso));
+  }
+
+  /** A moment at some place, in the time of that place. @param {string} local without a zone */
+  localMoment(local) {
+    const options = /** @type {const} */ ({ dateStyle: 'medium', timeStyle: 'medium', timeZone: 'UTC' });
+    const moment = new Date(`${local.replace(' ', 'T')}Z`);
+    return Number.isNaN(moment.getTime()) ? local : new Intl.DateTimeFormat(this.language, options).format(moment);
+  }
+
+  /** A day. @param {string} day as in 2026-11-20 */
+  day(day) {
+    const options = /** @type {const} */ ({ dateStyle: 'full', timeZone: 'UTC' });
+    const moment = new Date(`${day}T00:00:00Z`);
+    return Number.isNaN(moment.getTime()) ? day : new Intl.DateTimeFormat(this.language, options).format(moment);
   }
 
   /** A moment within the next day, with its weekday. @param {string} iso */

@@ -1,14 +1,28 @@
-/** What every component may reach: the words, the limits, the styles, the session and the studio. */
+/** What every component may reach: the words, the limits, the session, the studio and the view that is shown. */
 
 import { createContext, useContext, useEffect, useState } from './vendor/preact-htm.js';
 
+/** @typedef {import('./store.js').Job} Job */
+/** @typedef {import('./studio.js').Studio} Studio */
+/** @typedef {(props: any) => any} Component */
 /**
- * @typedef {{id: string, name: Record<string, string>, description: Record<string, string>, default?: boolean}} Style
- * @typedef {{demo: boolean, simulated: string[], dailyLimit: number, maxUploadBytes: number,
- *   contentTypes: string[], maxPromptLength: number}} Config
- * @typedef {{i18n: import('./i18n.js').I18n, config: Config, styles: Style[],
- *   session: import('./session.js').Session, studio: import('./studio.js').Studio | null,
- *   announcer: import('./announcer.js').Announcer}} Page
+ * @typedef {{demo: boolean, simulated: string[], dailyLimit: number, maxUploadBytes: number, contentTypes: string[],
+ *   maxPromptLength: number, pipelines?: string[], maxDiaryCharacters?: number, crackThreshold?: number}} Config
+ * @typedef {{i18n: import('./i18n.js').I18n, config: Config, session: import('./session.js').Session, studio: Studio,
+ *   announcer: import('./announcer.js').Announcer, assets: Record<string, any>, views: View[], view: View}} Page
+ *   `assets` is what each view has loaded, by its id
+ */
+/**
+ * One system's side of the page. The words it has of its own begin with its id, in `i18n/`.
+ * @typedef {{
+ *   id: string, pipeline: string, modes: string[], load?: () => Promise<any>,
+ *   title: (page: Page, job: Job) => string, follow?: (page: Page) => () => void,
+ *   Composer: Component, Sheet?: Component, Notes?: Component, Below?: Component,
+ * }} View `id` is its hash; `pipeline` says whose jobs it shows; `modes` are the ways to look at a finished one;
+ *   `title` names a job; `follow` listens for more than jobs, whichever view is shown, and returns the end of it.
+ *   `Composer` takes what starts a job; `Sheet` shows what came out of it, `Notes` says it; `Below` comes under the gallery.
+ * @typedef {{view: View, job: Job, name: string, mode: string, studio: Studio, preview?: string,
+ *   progress?: import('./store.js').Progress}} CardProps what `Sheet` and `Notes` are given
  */
 
 export const PageContext = createContext(/** @type {any} */ (null));
@@ -30,11 +44,12 @@ const CONNECTED = ['live', 'streaming', 'polling'];
 
 /**
  * What went wrong, if anything did, and the way to say so. That the service cannot be reached is true until it is reached again.
+ * @param {(first: Problem | null) => [Problem | null, (problem: Problem | null) => void]} [useBox] where it is kept
  * @returns {[Problem | null, (problem: Problem | null) => void]}
  */
-export function useProblem() {
+export function useProblem(useBox = useState) {
   const { studio } = usePage();
-  const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
+  const [problem, setProblem] = useBox(null);
   useEffect(() => {
     if (!studio || !NETWORK_PROBLEMS.includes(problem?.code ?? '')) return undefined;
     const { store } = studio;
@@ -54,8 +69,19 @@ export function asProblem({ i18n }, error) {
   return { text: i18n.problem(failed), code: failed.code, requestId: failed.requestId };
 }
 
-/** @param {Page} page @param {string | undefined} styleId */
-export function styleName({ styles, i18n }, styleId) {
-  const style = styles.find(({ id }) => id === styleId);
-  return style?.name[i18n.language] ?? styleId ?? i18n.t('job.picture');
+/**
+ * What the person has begun in this view; it outlives a look at another one.
+ * @template Value @param {string} name @param {Value | (() => Value)} first @returns {[Value, (value: Value) => void]}
+ */
+export function useDraft(name, first) {
+  const { studio, view } = usePage();
+  const key = `${view.id}.${name}`;
+  const [value, setValue] = useState(() => studio.drafts.get(key, () => (first instanceof Function ? first() : first)));
+  return [
+    value,
+    (/** @type {Value} */ next) => {
+      studio.drafts.set(key, next);
+      setValue(next);
+    },
+  ];
 }

@@ -3,22 +3,27 @@
  *
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
  * @typedef {{ahead: number, etaSeconds?: number}} QueuePlace
- * @typedef {{stage: string, fraction: number, message?: string, version?: number, queue?: QueuePlace}} Progress
+ * @typedef {{stage: string, fraction: number, message?: string, version?: number, queue?: QueuePlace, partial?: any}} Progress
+ *   `partial` is what is known of the result already
  * @typedef {{
  *   jobId: string, status: string, version: number, terminal: boolean, createdAt: string, updatedAt?: string,
  *   attempt?: number, style?: string, prompt?: string, pipeline?: string, inputImageUrl?: string,
  *   retryOf?: string, queue?: QueuePlace, inputImageSignedUrl?: string, outputImageUrl?: string, processingTime?: number, progress?: Progress,
- *   result?: {contentType: string, width: number, height: number, bytes: number}, error?: string, failure?: Failure,
+ *   parameters?: Record<string, any>, result?: Record<string, any>, error?: string, failure?: Failure,
  * }} Job
  * @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota
- * @typedef {{phase: 'uploading' | 'sending', fraction: number, style: string, previewUrl: string,
- *   fileKey: string, knownIds: Set<string>}} Submission
+ * @typedef {{style?: string, prompt?: string, parameters?: Record<string, any>}} Asked
+ * @typedef {{
+ *   id: number, pipeline: string, phase: 'uploading' | 'sending' | 'waiting' | 'late', fraction: number | undefined,
+ *   asked: Asked, previewUrl?: string, isIts: (job: Job) => boolean, knownIds: Set<string>, again?: () => Promise<void>,
+ * }} Submission what is on its way to being a job. `waiting`: all is sent, and the job begins by itself; `late`: it should have
+ *   by now, and `again` sends it once more
  * @typedef {{outcome: string, givenBack: boolean}} Cancellation
  * @typedef {{part: string, condition: string, reason: string}} Degradation
  * @typedef {{
  *   connection: import('./darkroom-line.js').State, degraded: Degradation[], cancellations: Map<string, Cancellation>,
  *   jobs: Map<string, Job>, deleted: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
- *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submission: Submission | null,
+ *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submissions: Submission[],
  *   clockOffset: number,
  * }} State
  */
@@ -37,7 +42,7 @@ export function emptyState() {
     hasMore: false,
     cursor: undefined,
     isLoaded: false,
-    submission: null,
+    submissions: [],
     clockOffset: 0,
   };
 }
@@ -122,62 +127,70 @@ export function withPage(state, page) {
 }
 
 /**
- * Note how far a running job is; the newest replaces all before.
+ * Note how far a running job is; the newest replaces all before, but for what is known of the result.
  * @param {State} state @param {{jobId: string, version: number}} job @param {Progress} progress @returns {State}
  */
 export function withProgress(state, job, progress) {
   const known = state.jobs.get(job.jobId);
   if (!known || known.terminal || known.version > job.version) return state;
-  const noted = { ...progress, version: job.version };
+  const partial = progress.partial ?? progressOf(state, known)?.partial;
+  const noted = { ...progress, partial, version: job.version };
   return { ...state, progress: new Map(state.progress).set(job.jobId, noted) };
 }
 
 /**
  * Put an accepted job on show before the socket tells of it: version 0, so that any news replaces it.
- * @param {State} state @param {{jobId: string, status: string}} accepted @param {{style?: string, prompt?: string}} asked
+ * @param {State} state @param {{jobId: string, status: string}} accepted @param {Asked & {pipeline?: string}} asked
  * @param {string} [previewUrl] @returns {State}
  */
 export function withAccepted(state, accepted, asked, previewUrl) {
   const createdAt = new Date(Date.now() + state.clockOffset).toISOString();
   const job = { ...asked, jobId: accepted.jobId, status: accepted.status, version: 0, terminal: false, createdAt };
-  const added = withJob(state, job);
-  if (!previewUrl || !added.jobs.has(job.jobId)) return added;
-  return { ...added, previews: new Map(state.previews).set(job.jobId, previewUrl) };
+  return withPreview(withJob(state, job), job, previewUrl);
 }
 
-/** @param {State} state @returns {Job[]} */
-export function newestFirst(state) {
-  return [...state.jobs.values()].sort(
-    (a, b) => b.createdAt.localeCompare(a.createdAt) || b.jobId.localeCompare(a.jobId),
-  );
+/** @param {State} state @param {{jobId: string}} job @param {string} [previewUrl] @returns {State} */
+export function withPreview(state, { jobId }, previewUrl) {
+  if (!previewUrl || !state.jobs.has(jobId)) return state;
+  return { ...state, previews: new Map(state.previews).set(jobId, previewUrl) };
 }
 
-/** @param {State} state */
-export function runningCount(state) {
-  const running = [...state.jobs.values()].filter((job) => !job.terminal).length;
-  return running + (visibleSubmission(state) ? 1 : 0);
+/** One pipeline's jobs. @param {State} state @param {string} pipeline @returns {Job[]} */
+export function newestFirst(state, pipeline) {
+  return [...state.jobs.values()]
+    .filter((job) => job.pipeline === pipeline)
+    .sort((a, b) => b.createdAt.localeCompare(a.createdAt) || b.jobId.localeCompare(a.jobId));
+}
+
+/** @param {State} state @param {string} pipeline */
+export function runningCount(state, pipeline) {
+  const running = newestFirst(state, pipeline).filter((job) => !job.terminal).length;
+  return running + visibleSubmissions(state, pipeline).length;
 }
 
 /**
- * The very job that the submission under way asked for: the socket may bring it before the reply, or without one.
- * @param {State} state @returns {Job | undefined}
+ * The very job that a submission asked for: the socket may bring it before the reply, or without one.
+ * @param {State} state @param {Submission} submission @returns {Job | undefined}
  */
-export function arrivedJob({ submission, jobs }) {
-  if (!submission?.fileKey) return undefined;
-  const { fileKey, style, knownIds } = submission;
+export function arrivedJob({ jobs }, { pipeline, isIts, knownIds }) {
   return [...jobs.values()].find(
-    (job) => !knownIds.has(job.jobId) && !job.retryOf && job.style === style && job.inputImageUrl?.endsWith(fileKey),
+    (job) => job.pipeline === pipeline && !knownIds.has(job.jobId) && !job.retryOf && isIts(job),
   );
 }
 
-/** The submission under way, until its job has arrived. @param {State} state @returns {Submission | null} */
-export function visibleSubmission(state) {
-  return arrivedJob(state) ? null : state.submission;
+/** Those of a pipeline whose job has not arrived. @param {State} state @param {string} pipeline @returns {Submission[]} */
+export function visibleSubmissions(state, pipeline) {
+  return state.submissions.filter((each) => each.pipeline === pipeline && !arrivedJob(state, each));
 }
 
-/** Whether the gallery shows a photo from this address. @param {State} state @param {string} previewUrl */
-export function showsPreview({ submission, previews }, previewUrl) {
-  return submission?.previewUrl === previewUrl || [...previews.values()].includes(previewUrl);
+/** The one that is being sent; only then may its form send another. @param {State} state @param {string} pipeline */
+export function sendingOf({ submissions }, pipeline) {
+  return submissions.find((each) => each.pipeline === pipeline && ['uploading', 'sending'].includes(each.phase));
+}
+
+/** Whether a gallery shows a photo from this address. @param {State} state @param {string} previewUrl */
+export function showsPreview({ submissions, previews }, previewUrl) {
+  return submissions.some((each) => each.previewUrl === previewUrl) || [...previews.values()].includes(previewUrl);
 }
 
 /** @param {State} state */

@@ -1,10 +1,12 @@
-/** What the page does for a signed-in person: follows the jobs, submits photos, fetches history and downloads. */
+/** What the page does for a signed-in person: follows the jobs, takes submissions, fetches history and downloads. */
 
 import { DarkroomClient } from './darkroom-client.js';
+import { Day } from './day.js';
+import { Drafts } from './drafts.js';
 import { SessionEnded } from './session.js';
 import {
   Store,
-  arrivedJob,
+  newestFirst,
   withAccepted,
   withCancellation,
   withConnection,
@@ -15,43 +17,41 @@ import {
   withProgress,
   withSnapshot,
 } from './store.js';
-import { uploadPhoto } from './upload.js';
-import { Wishes } from './wishes.js';
+import { Submissions } from './submissions.js';
 
 /** @typedef {import('./api.js').Api} Api */
 /** @typedef {import('./store.js').Job} Job */
 /** @typedef {{file: File, previewUrl: string, fileKey: string}} Photo `fileKey` is empty until the photo is stored */
 
-const QUOTA_DELAY_MS = 400;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const PAGE_SIZE = 100;
+/** So far back one press goes for a pipeline's jobs among the others. */
+const MOST_PAGES = 5;
 
 export class Studio {
   store = new Store();
+  drafts = new Drafts();
+  submissions = new Submissions(this.store);
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
-  #wishes = new Wishes();
-  /** @type {AbortController | null} */ #submitting = null;
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #quotaTimer;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #midnightTimer;
 
   /** @param {Api} api */
   constructor(api) {
     this.api = api;
+    this.day = new Day(api, this.store);
     this.client = new DarkroomClient({ token: (options) => this.#token(options) });
     this.#follow(this.client);
   }
 
   start() {
     this.client.connect();
-    this.#readQuotaSoon();
+    this.day.readSoon();
   }
 
   stop() {
     this.client.close();
-    this.#submitting?.abort();
-    clearTimeout(this.#quotaTimer);
-    clearTimeout(this.#midnightTimer);
+    this.submissions.stop();
+    this.drafts.releaseAll();
+    this.day.stop();
   }
 
   /** @param {{refused?: string}} options */
@@ -70,7 +70,7 @@ export class Studio {
     client.on('snapshot', (snapshot) => this.#takeSnapshot(snapshot));
     client.on('job', ({ job, time }) => this.#takeJob(job, time));
     client.on('progress', (progress) => this.store.update((state) => withProgress(state, progress, progress)));
-    client.on('quota', (quota) => this.#takeQuota(quota));
+    client.on('quota', (quota) => this.day.take(quota));
     client.on('degraded', ({ parts }) => this.store.update((state) => ({ ...state, degraded: parts })));
     client.on('deleted', (job) => this.store.update((state) => withoutJob(state, job)));
   }
@@ -94,7 +94,7 @@ export class Studio {
   #takeSnapshot(snapshot) {
     this.#setClock(snapshot.time);
     this.store.update((state) => withSnapshot(state, snapshot));
-    this.#expectReset();
+    this.day.expectReset();
   }
 
   /** @param {Job} job @param {string} [time] */
@@ -105,109 +105,22 @@ export class Studio {
     if (this.store.state === before) return;
     this.onJobNews(job);
     // A job taken in or given back moves the day's number, which is not told by polling.
-    if (this.client.state === 'polling' && job.status !== 'processing') this.#readQuotaSoon();
-  }
-
-  #readQuotaSoon() {
-    clearTimeout(this.#quotaTimer);
-    this.#quotaTimer = setTimeout(() => void this.#readQuota(), QUOTA_DELAY_MS);
-  }
-
-  async #readQuota() {
-    try {
-      const { dailyLimit, usedToday, remainingQuota, quotaResetsAt } = await this.api.me();
-      this.#takeQuota({ dailyLimit, usedToday, remainingQuota, resetsAt: quotaResetsAt });
-    } catch {
-      // The number on show stays; the next job or snapshot brings a new one.
-    }
-  }
-
-  /** @param {import('./store.js').Quota} quota */
-  #takeQuota(quota) {
-    this.store.update((state) => ({ ...state, quota }));
-    this.#expectReset();
-  }
-
-  /** Read the number again when the day ends. */
-  #expectReset() {
-    const { quota, clockOffset } = this.store.state;
-    if (!quota?.resetsAt) return;
-    const milliseconds = Date.parse(quota.resetsAt) - clockOffset - Date.now();
-    clearTimeout(this.#midnightTimer);
-    if (milliseconds < 0 || milliseconds > LONGEST_TIMER_MS) return;
-    this.#midnightTimer = setTimeout(() => this.#readQuotaSoon(), milliseconds);
+    if (this.client.state === 'polling' && job.status !== 'processing') this.day.readSoon();
   }
 
   /**
-   * Upload the photo unless it is stored already, then start a job. Ends quietly when the person cancels.
-   * @param {Photo} photo @param {{style: string, prompt: string}} wish @returns {Promise<void>}
+   * Have a view's wish sent; see `Submissions.submit`.
+   * @param {import('./submissions.js').Wish} wish
+   * @param {(sending: import('./submissions.js').Sending) => Promise<import('./submissions.js').Accepted | null>} send
    */
-  async submit(photo, wish) {
-    const controller = new AbortController();
-    this.#submitting = controller;
-    const knownIds = new Set(this.store.state.jobs.keys());
-    const { previewUrl } = photo;
-    this.#setSubmission({ phase: 'uploading', fraction: 0, style: wish.style, previewUrl, fileKey: '', knownIds });
+  async submit(wish, send) {
     try {
-      photo.fileKey ||= await this.#upload(photo.file, controller.signal);
-      this.#changeSubmission({ phase: 'sending', fraction: 1, fileKey: photo.fileKey });
-      const accepted = await this.#generate({ fileKey: photo.fileKey, ...wish });
-      this.store.update((state) => ({ ...withAccepted(state, accepted, wish, previewUrl), submission: null }));
-      this.#noteRemaining(accepted.remainingQuota);
+      const accepted = await this.submissions.submit(wish, send);
+      this.day.note(accepted && 'remainingQuota' in accepted ? accepted.remainingQuota : undefined);
     } catch (error) {
-      this.#setSubmission(null);
-      // Only then does the next try upload it again: another photo is another wish, and another job.
-      if (/** @type {any} */ (error).code === 'file_not_found') photo.fileKey = '';
-      if (controller.signal.aborted) return;
-      this.#readQuotaSoon();
+      this.day.readSoon();
       throw error;
     }
-  }
-
-  /**
-   * @param {{fileKey: string, style: string, prompt: string}} wish
-   * @returns {Promise<import('./api.js').Accepted>}
-   */
-  #generate(wish) {
-    return this.#wishes.ask(wish, async (key) => {
-      try {
-        return await this.api.generate(wish, key);
-      } catch (error) {
-        const job = arrivedJob(this.store.state);
-        if (!job) throw error;
-        return { jobId: job.jobId, status: job.status };
-      }
-    });
-  }
-
-  /** Stop the upload under way. */
-  cancelUpload() {
-    this.#submitting?.abort();
-  }
-
-  /** @param {File} file @param {AbortSignal} signal */
-  #upload(file, signal) {
-    /** @param {number} fraction */
-    const onProgress = (fraction) => this.#changeSubmission({ fraction });
-    return uploadPhoto({ api: this.api, file, onProgress, signal });
-  }
-
-  /** @param {import('./store.js').Submission | null} submission */
-  #setSubmission(submission) {
-    this.store.update((state) => ({ ...state, submission }));
-  }
-
-  /** @param {Partial<import('./store.js').Submission>} change */
-  #changeSubmission(change) {
-    const { submission } = this.store.state;
-    if (submission) this.#setSubmission({ ...submission, ...change });
-  }
-
-  /** Without a number the one on show stays until it is read anew. @param {number | null | undefined} remainingQuota */
-  #noteRemaining(remainingQuota) {
-    if (typeof remainingQuota !== 'number') return this.#readQuotaSoon();
-    const { quota } = this.store.state;
-    if (quota) this.store.update((state) => ({ ...state, quota: { ...quota, remainingQuota } }));
   }
 
   /** Cancel a job, and note what that came to. @param {string} jobId */
@@ -218,10 +131,11 @@ export class Studio {
   }
 
   /** Start a new job of an ended one's input. @param {Job} job */
-  async retry({ jobId, style, prompt }) {
-    const accepted = await this.#wishes.ask({ retryOf: jobId }, (key) => this.api.retry(jobId, key));
-    this.store.update((state) => withAccepted(state, accepted, { style, prompt }, state.previews.get(jobId)));
-    this.#noteRemaining(accepted.remainingQuota);
+  async retry({ jobId, pipeline, style, prompt, parameters }) {
+    const accepted = await this.submissions.wishes.ask({ retryOf: jobId }, (key) => this.api.retry(jobId, key));
+    const asked = { pipeline, style, prompt, parameters };
+    this.store.update((state) => withAccepted(state, accepted, asked, state.previews.get(jobId)));
+    this.day.note(accepted.remainingQuota);
   }
 
   /** Delete a job and its picture; one that is gone already is as good. @param {string} jobId */
@@ -232,8 +146,18 @@ export class Studio {
     this.store.update((state) => withoutJob(state, { jobId }));
   }
 
+  /** Fetch history until more of that pipeline's jobs are there, or there is no more. @param {string} pipeline */
+  async loadMore(pipeline) {
+    const known = newestFirst(this.store.state, pipeline).length;
+    for (let pages = 0; pages < MOST_PAGES; pages += 1) {
+      await this.#loadPage();
+      const { state } = this.store;
+      if (!state.hasMore || newestFirst(state, pipeline).length > known) return;
+    }
+  }
+
   /** Fetch the next page of history. The first one starts anew: a snapshot has no cursor to go on from. */
-  async loadMore() {
+  async #loadPage() {
     const page = await this.api.jobs({ cursor: this.store.state.cursor, limit: PAGE_SIZE });
     this.client.learn(page.jobs);
     this.store.update((state) => withPage(state, page));

@@ -2,9 +2,11 @@
 
 /** @typedef {import('./api.js').Api} Api */
 /** @typedef {{maxUploadBytes: number, contentTypes: string[]}} Limits */
+/** @typedef {{uploadUrl: string, uploadHeaders: Record<string, string>}} Link */
 
 const STALL_MS = 30_000;
 const MOST_LINKS = 3;
+const STORED_ALREADY = 412;
 
 /** @type {Record<string, string[]>} */
 const EXTENSIONS = { 'image/jpeg': ['.jpg', '.jpeg'], 'image/png': ['.png'], 'image/webp': ['.webp'] };
@@ -36,16 +38,17 @@ export function uploadName(file) {
 }
 
 /**
- * Send a photo and return its file key. A link that is refused, expired or cut off is replaced by a fresh one.
- * @param {{api: Api, file: File, onProgress: (fraction: number) => void, signal: AbortSignal}} options
+ * Send a photo and return its file key. What is cut off is tried under the same link once more, then under fresh ones: a photo
+ * that was stored, though nobody was told, should not be stored twice. `more` is said with each request for a link.
+ * @param {{api: Api, file: File, more?: object, onProgress: (fraction: number) => void, signal: AbortSignal}} options
  * @throws {UploadError} or the signal's reason, or an ApiError from asking for the link
  */
-export async function uploadPhoto({ api, file, onProgress, signal }) {
-  const photo = { fileName: uploadName(file), contentType: file.type, fileSize: file.size };
+export async function uploadPhoto({ api, file, more, onProgress, signal }) {
+  const photo = { fileName: uploadName(file), contentType: file.type, fileSize: file.size, ...more };
   for (let links = 1; ; links += 1) {
     const link = await api.uploadLink(photo);
     try {
-      await put(link, file, onProgress, signal);
+      await putOrFindStored(link, file, onProgress, signal);
       return link.fileKey;
     } catch (error) {
       if (signal.aborted || links === MOST_LINKS) throw error;
@@ -54,9 +57,23 @@ export async function uploadPhoto({ api, file, onProgress, signal }) {
 }
 
 /**
- * @param {{uploadUrl: string, uploadHeaders: Record<string, string>}} link @param {File} file
- * @param {(fraction: number) => void} onProgress @param {AbortSignal} signal
- * @returns {Promise<void>}
+ * @param {Link} link @param {File} file @param {(fraction: number) => void} onProgress @param {AbortSignal} signal
+ */
+async function putOrFindStored(link, file, onProgress, signal) {
+  try {
+    if ((await put(link, file, onProgress, signal)) < 300) return;
+  } catch (error) {
+    if (signal.aborted || !(error instanceof UploadError)) throw error;
+    const status = await put(link, file, onProgress, signal);
+    // A link stores one photo: where there is one, it is this.
+    if (status < 300 || status === STORED_ALREADY) return;
+  }
+  throw new UploadError('upload_refused');
+}
+
+/**
+ * @param {Link} link @param {File} file @param {(fraction: number) => void} onProgress @param {AbortSignal} signal
+ * @returns {Promise<number>} the status of storage's answer @throws {UploadError} when none came
  */
 function put(link, file, onProgress, signal) {
   return new Promise((resolve, reject) => {
@@ -72,7 +89,7 @@ function put(link, file, onProgress, signal) {
       stalled.restart();
       onProgress(event.loaded / event.total);
     };
-    request.onload = () => (request.status < 300 ? resolve() : reject(new UploadError('upload_refused')));
+    request.onload = () => resolve(request.status);
     request.onerror = () => reject(new UploadError('upload_failed'));
     request.onabort = () => reject(signal.reason);
     request.onloadend = () => {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.stage import PHOTO
+from tests.drawings import Box
 
 PATIENCE_MILLISECONDS = 30_000
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
@@ -30,11 +31,52 @@ class Visit:
         """Find the cards, all or those of a status."""
         return self.page.locator(self.hook("job") + (f"[data-status='{status}']" if status else ""))
 
+    def job(self, job_id: str) -> Locator:
+        """Find one card."""
+        return self.page.locator(f"{self.hook('job')}[data-job-id='{job_id}']")
+
+    def find(self, name: str, job: Locator | None = None) -> Locator:
+        """Find what carries a test hook, in one card or anywhere."""
+        return (job or self.page).locator(self.hook(name))
+
+    async def show(self, view: str) -> None:
+        """Go to a view by its link."""
+        link = self.page.locator(self.hook(f"view-link-{view}"))
+        await link.click()
+        await expect(link).to_have_attribute("aria-current", "page")
+
+    async def choose(self, photo: bytes) -> None:
+        """Choose a JPEG."""
+        await self.page.set_input_files(
+            self.hook("photo-input"), {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photo}
+        )
+
+    async def send(self, photo: bytes) -> None:
+        """Choose a JPEG and press the button."""
+        await self.choose(photo)
+        await self.page.click(self.hook("submit"))
+
     async def submit(self, prompt: str = "") -> None:
         """Choose the photo, say a wish and press the button."""
         await self.page.set_input_files(self.hook("photo-input"), PHOTO)
         await self.page.fill(self.hook("prompt"), prompt)
         await self.page.click(self.hook("submit"))
+
+
+async def shown_boxes(card: Locator) -> list[Box]:
+    """Return the boxes over a card's photo, in the photo's own pixels."""
+    sides: list[list[float]] = await card.locator("[data-testid='box']").evaluate_all(
+        "boxes => boxes.map((box) => ['x', 'y', 'width', 'height'].map((side) => Number(box.getAttribute(side))))"
+    )
+    return [Box(x=round(x), y=round(y), width=round(width), height=round(height)) for x, y, width, height in sides]
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Return the part that two boxes share of what they cover together, 0 to 1."""
+    wide = min(one.edges[2], other.edges[2]) - max(one.x, other.x)
+    high = min(one.edges[3], other.edges[3]) - max(one.y, other.y)
+    shared = max(0, wide) * max(0, high)
+    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 @asynccontextmanager

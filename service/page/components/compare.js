@@ -3,14 +3,11 @@
 import { html, useState } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
 
-/** @typedef {import('../store.js').Job} Job */
-/** @typedef {import('../studio.js').Studio} Studio */
-
 /**
- * A picture behind a signed link. When the link has expired the job is read again, once for each showing.
- * @param {{src: string, alt: string, testId: string, jobId: string, studio: Studio, className?: string}} props
+ * A picture behind a signed link. When the link has expired it is asked for again, once for each showing.
+ * @param {{src: string, alt: string, testId: string, onRefresh: () => Promise<unknown>, className?: string}} props
  */
-export function Picture({ src, alt, testId, jobId, studio, className }) {
+export function Picture({ src, alt, testId, onRefresh, className }) {
   const { i18n } = usePage();
   const [refused, setRefused] = useState('');
   const [reading, setReading] = useState(/** @type {'not yet' | 'under way' | 'done'} */ ('not yet'));
@@ -18,7 +15,7 @@ export function Picture({ src, alt, testId, jobId, studio, className }) {
     setRefused(src);
     if (reading !== 'not yet') return;
     setReading('under way');
-    await studio.refreshLinks(jobId).catch(() => {});
+    await onRefresh().catch(() => {});
     setReading('done');
   };
   if (refused === src && reading === 'done') {
@@ -27,17 +24,18 @@ export function Picture({ src, alt, testId, jobId, studio, className }) {
   return html`<img class=${className} data-testid=${testId} src=${src} alt=${alt} loading="lazy" onError=${refresh} />`;
 }
 
-/** @param {{job: Job, preview?: string, view: string, studio: Studio, name: string}} props */
-export function Compare({ job, preview, view, studio, name }) {
+/** @param {import('../page.js').CardProps} props */
+export function Compare({ view, job, preview, mode, studio, name }) {
   const { i18n } = usePage();
   const [split, setSplit] = useState(50);
   const { width = 1, height = 1 } = job.result ?? {};
   const original = preview ?? job.inputImageSignedUrl;
-  const isSlider = view === 'slider' && Boolean(original);
+  const isSlider = mode === 'slider' && Boolean(original);
   const shape = { '--split': `${split}%`, '--shape': `${width} / ${height}` };
+  const refresh = () => studio.refreshLinks(job.jobId);
   return html`<div class="sheet" data-view=${isSlider ? 'slider' : 'pair'} style=${shape}>
-    <${Picture} testId="result-image" src=${job.outputImageUrl} alt=${i18n.t('picture.result', { style: name })} jobId=${job.jobId} studio=${studio} />
-    ${original && html`<${Picture} className="before" testId="original-image" src=${original} alt=${i18n.t('picture.original')} jobId=${job.jobId} studio=${studio} />`}
+    <${Picture} testId="result-image" src=${job.outputImageUrl} alt=${i18n.of(view, 'picture.result', { name })} onRefresh=${refresh} />
+    ${original && html`<${Picture} className="before" testId="original-image" src=${original} alt=${i18n.t('picture.original')} onRefresh=${refresh} />`}
     ${isSlider && html`<${Split} value=${split} onInput=${setSplit} name=${name} />`}
   </div>`;
 }
@@ -51,7 +49,7 @@ function Split({ value, onInput, name }) {
     <span class="split-label after-label" aria-hidden="true">${i18n.t('compare.after')}</span>
     <input
       type="range" class="split" min="0" max="100" value=${value} data-testid="compare"
-      aria-label=${i18n.t('compare.label', { style: name })} aria-valuetext=${words}
+      aria-label=${i18n.t('compare.label', { name })} aria-valuetext=${words}
       onInput=${(/** @type {any} */ event) => onInput(Number(event.target.value))}
     />`;
 }

@@ -1,116 +1,100 @@
-/** The left hand of the page: a photo, a style, wishes, and the button that sends them off. */
+/** What the forms that start jobs have in common: title, alarm, button, quota, and the way to send. */
 
-import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
-import { asProblem, usePage, useProblem } from '../page.js';
-import { isQuotaUsedUp, showsPreview } from '../store.js';
+import { html, useEffect, useRef } from '../vendor/preact-htm.js';
+import { asProblem, useDraft, usePage, useProblem } from '../page.js';
+import { isQuotaUsedUp, sendingOf } from '../store.js';
 import { photoProblem } from '../upload.js';
-import { PhotoField } from './photo-field.js';
-import { StylePicker } from './style-picker.js';
 
 /** @typedef {import('../store.js').State} State */
 /** @typedef {import('../studio.js').Photo} Photo */
 /** @typedef {import('../page.js').Problem} Problem */
+/** @typedef {ReturnType<typeof useForm>} Form */
 
-/**
- * Returns a function that makes a file's preview; it is released as soon as neither composer nor gallery shows it.
- * @param {State} state @param {Photo | null} photo in the composer
- */
-function usePreviews(state, photo) {
-  const { current: urls } = useRef(/** @type {Set<string>} */ (new Set()));
-  /** @param {(url: string) => boolean} isShown */
-  const releaseUnless = (isShown) => {
-    for (const url of urls) {
-      if (isShown(url)) continue;
-      URL.revokeObjectURL(url);
-      urls.delete(url);
-    }
-  };
-  useEffect(
-    () => releaseUnless((url) => url === photo?.previewUrl || showsPreview(state, url)),
-    [photo, state.submission, state.previews],
-  );
-  useEffect(() => () => releaseUnless(() => false), []);
-  return (/** @type {File} */ file) => {
-    const url = URL.createObjectURL(file);
-    urls.add(url);
-    return url;
-  };
-}
-
-/**
- * The photo in hand, and the way to put another in its place.
- * @param {State} state @param {(problem: Problem | null) => void} report
- */
-function usePhoto(state, report) {
-  const { i18n, config } = usePage();
-  const [photo, setPhoto] = useState(/** @type {Photo | null} */ (null));
-  const preview = usePreviews(state, photo);
-  /** @param {File} file */
-  const take = (file) => {
-    const code = photoProblem(file, config);
-    if (code) return report({ text: i18n.t(`error.${code}`, { limit: i18n.megabytes(config.maxUploadBytes) }) });
-    report(null);
-    setPhoto({ file, previewUrl: preview(file), fileKey: '' });
-  };
-  return { photo, take, remove: () => setPhoto(null) };
-}
-
-/** @param {{studio: import('../studio.js').Studio, state: State}} props */
-export function Composer({ studio, state }) {
+/** @param {State} state */
+export function useForm(state) {
   const page = usePage();
-  const { i18n, styles } = page;
-  const [problem, setProblem] = useProblem();
-  const [style, setStyle] = useState(() => (styles.find((each) => each.default) ?? styles[0]).id);
-  const [prompt, setPrompt] = useState('');
-  const { photo, take, remove } = usePhoto(state, setProblem);
-  const form = useRef(/** @type {HTMLFormElement | null} */ (null));
-  const needsPrompt = style === 'custom';
-
-  /** @param {string} text @param {string} testId */
-  const refuse = (text, testId) => {
-    setProblem({ text });
-    /** @type {HTMLElement | null | undefined} */ (form.current?.querySelector(`[data-testid=${testId}]`))?.focus();
+  const { i18n, view, announcer } = page;
+  const element = useRef(/** @type {HTMLFormElement | null} */ (null));
+  const [problem, setProblem] = useProblem((first) => useDraft('problem', first));
+  /** Say what is missing, and go there. @param {string} code @param {string} testId */
+  const refuse = (code, testId) => {
+    setProblem({ text: i18n.problem({ code, message: '' }) });
+    /** @type {HTMLElement | null | undefined} */ (element.current?.querySelector(`[data-testid=${testId}]`))?.focus();
   };
-  /** @param {Event} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    const words = prompt.trim();
-    if (!photo) return refuse(i18n.t('error.photo_missing'), 'photo-input');
-    if (needsPrompt && !words) return refuse(i18n.t('error.prompt_missing'), 'prompt');
+  /** @param {() => Promise<void>} work */
+  const send = async (work) => {
     // Spare the person an upload that is sure to be refused.
     if (isQuotaUsedUp(state)) return setProblem({ text: i18n.t('error.quota_exceeded') });
     setProblem(null);
     try {
-      await studio.submit(photo, { style, prompt: words });
+      await work();
     } catch (error) {
-      setProblem(asProblem(page, error));
+      const said = asProblem(page, error);
+      setProblem(said);
+      // The person has gone to another view meanwhile.
+      if (!element.current) announcer.alert(`${i18n.of(view, 'name')}: ${said.text}`);
     }
   };
-  return html`<form class="composer" ref=${form} onSubmit=${submit} noValidate aria-labelledby="composer-title">
-    <h2 id="composer-title">${i18n.t('composer.title')}</h2>
-    <${PhotoField} photo=${photo} onTake=${take} onRemove=${remove} submission=${state.submission} />
-    <${StylePicker} chosen=${style} onChoose=${setStyle} />
-    <${Wishes} value=${prompt} onInput=${setPrompt} isNeeded=${needsPrompt} />
+  return { element, problem, setProblem, refuse, send, sending: sendingOf(state, view.pipeline) };
+}
+
+/**
+ * The photo in hand, and the way to put another in its place.
+ * @param {Form} form
+ */
+export function usePhoto({ setProblem }) {
+  const { i18n, config, studio } = usePage();
+  const [photo, setPhoto] = useDraft('photo', /** @type {Photo | null} */ (null));
+  const newest = useRef(photo);
+  newest.current = photo;
+  useEffect(() => studio.drafts.releaseUnused(studio.store.state), [photo]);
+  /** @param {File} file */
+  const take = (file) => {
+    const code = photoProblem(file, config);
+    if (code) return setProblem({ text: i18n.t(`error.${code}`, { limit: i18n.megabytes(config.maxUploadBytes) }) });
+    setProblem(null);
+    setPhoto({ file, previewUrl: studio.drafts.preview(file), fileKey: '' });
+  };
+  /** @param {Photo | null} which one; another that has taken its place stays */
+  const remove = (which) => {
+    if (newest.current === which) setPhoto(null);
+  };
+  return { photo, take, remove };
+}
+
+/** @param {{state: State, form: Form, onSubmit: () => unknown, children?: any}} props */
+export function Composer({ state, form, onSubmit, children }) {
+  const { i18n, view } = usePage();
+  /** @param {Event} event */
+  const submit = (event) => {
+    event.preventDefault();
+    void onSubmit();
+  };
+  return html`<form class="composer" ref=${form.element} onSubmit=${submit} noValidate aria-labelledby="composer-title">
+    <h2 id="composer-title" tabindex="-1">${i18n.of(view, 'composer.title')}</h2>
+    ${children}
     <div>
-      <${ProblemNote} problem=${problem} />
-      <${SendOff} state=${state} />
+      <${ProblemNote} problem=${form.problem} />
+      <${SendOff} state=${state} sending=${form.sending} />
     </div>
   </form>`;
 }
 
-/** @param {{value: string, onInput: (words: string) => void, isNeeded: boolean}} props */
-function Wishes({ value, onInput, isNeeded }) {
-  const { i18n, config } = usePage();
-  const left = config.maxPromptLength - value.length;
+/** Text with a count of its characters. */
+export function CountedText(
+  /** @type {{label: string, testId: string, value: string, limit: number, rows: number, placeholder: string, isNeeded: boolean,
+   *   onInput: (words: string) => void}} */ { label, testId, value, limit, rows, placeholder, isNeeded, onInput },
+) {
+  const { i18n } = usePage();
+  const countId = `${testId}-count`;
   return html`<label class="field">
-    <span>${i18n.t(isNeeded ? 'wishes.needed' : 'wishes.label')}</span>
+    <span>${label}</span>
     <textarea
-      data-testid="prompt" rows="3" maxlength=${config.maxPromptLength} aria-required=${isNeeded} aria-describedby="wishes-count"
-      placeholder=${i18n.t(isNeeded ? 'wishes.examplePrompt' : 'wishes.example')} value=${value}
-      onInput=${(/** @type {any} */ event) => onInput(event.target.value)}
+      data-testid=${testId} rows=${rows} maxlength=${limit} aria-required=${isNeeded} aria-describedby=${countId}
+      placeholder=${placeholder} value=${value} onInput=${(/** @type {any} */ event) => onInput(event.target.value)}
     ></textarea>
-    <small id="wishes-count" class=${left < 100 ? 'count near' : 'count'}>
-      ${i18n.t('wishes.count', { used: i18n.number(value.length), limit: i18n.number(config.maxPromptLength) })}
+    <small id=${countId} data-testid=${countId} class=${limit - value.length < 100 ? 'count near' : 'count'}>
+      ${i18n.t('text.count', { used: i18n.number(value.length), limit: i18n.number(limit) })}
     </small>
   </label>`;
 }
@@ -129,14 +113,14 @@ function ProblemNote({ problem }) {
   </div>`;
 }
 
-/** @param {{state: State}} props */
-function SendOff({ state }) {
-  const { i18n } = usePage();
-  const { submission, quota } = state;
-  const label = submission ? `submit.${submission.phase}` : 'submit.ready';
+/** @param {{state: State, sending?: import('../store.js').Submission}} props */
+function SendOff({ state, sending }) {
+  const { i18n, view } = usePage();
+  const { quota } = state;
+  const percent = sending?.fraction === undefined ? '' : i18n.percent(sending.fraction);
   return html`<div class="send-off">
-    <button class="primary" data-testid="submit" disabled=${Boolean(submission)}>
-      ${i18n.t(label, { percent: i18n.percent(submission?.fraction ?? 0) })}
+    <button class="primary" data-testid="submit" disabled=${Boolean(sending)}>
+      ${i18n.of(view, sending ? `submit.${sending.phase}` : 'submit.ready', { percent })}
     </button>
     <p class="quota" data-testid="quota" data-remaining=${quota?.remainingQuota}>
       ${quota && i18n.t('quota.left', { left: i18n.number(quota.remainingQuota), limit: i18n.number(quota.dailyLimit) })}

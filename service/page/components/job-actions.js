@@ -5,10 +5,14 @@ import { asProblem, usePage, useProblem } from '../page.js';
 
 /** @typedef {import('../store.js').Job} Job */
 
+const EXTENSION = /\.(?:png|jpe?g|webp)$/;
+
 /** @param {Job} job */
-function fileName({ jobId, style = 'picture', result }) {
-  const extension = { 'image/jpeg': 'jpg', 'image/webp': 'webp' }[result?.contentType ?? ''] ?? 'png';
-  return `darkroom-${style}-${jobId.slice(-8)}.${extension}`;
+function fileName({ jobId, style, pipeline = 'picture', outputImageUrl = '' }) {
+  const [extension] = new URL(outputImageUrl).pathname.match(EXTENSION) ?? ['.png'];
+  // A style may be in the person's own words.
+  const name = style && /^\w+$/.test(style) ? style : pipeline;
+  return `darkroom-${name}-${jobId.slice(-8)}${extension}`;
 }
 
 /** Focus moves here when the button that had it is gone, else the keyboard would start from the top. @param {string} id */
@@ -40,7 +44,7 @@ function useActions() {
 
 /** @param {{job: Job, studio: import('../studio.js').Studio, name: string, titleId: string}} props */
 export function JobActions({ job, studio, name, titleId }) {
-  const { i18n, announcer } = usePage();
+  const { i18n, announcer, view } = usePage();
   const { problem, act } = useActions();
   const [isAsking, setIsAsking] = useState(false);
   const hasActed = useRef(false);
@@ -49,20 +53,20 @@ export function JobActions({ job, studio, name, titleId }) {
   }, [job.status]);
   /** @param {string} action @param {() => unknown} onClick */
   const button = (action, onClick) => html`<button
-    type="button" key=${action} data-testid=${action} aria-label=${i18n.t(`${action}.label`, { style: name })} onClick=${onClick}
+    type="button" key=${action} data-testid=${action} aria-label=${i18n.of(view, `${action}.label`, { name })} onClick=${onClick}
   >
-    ${i18n.t(action)}
+    ${i18n.of(view, action)}
   </button>`;
   const cancel = async () => {
     hasActed.current = true;
     const { outcome, givenBack } = await studio.cancel(job.jobId);
-    const status = i18n.t('announce.job', { style: name, status: i18n.t('status.canceled') });
+    const status = i18n.t('announce.job', { name, status: i18n.t('status.canceled') });
     const count = i18n.t(givenBack ? 'failure.notCounted' : 'failure.counted');
     announcer.say(outcome === 'too_late' ? i18n.t('cancel.tooLate') : `${status} ${count}`);
   };
   const remove = async () => {
     await studio.delete(job.jobId);
-    announcer.say(i18n.t('delete.done', { style: name }));
+    announcer.say(i18n.t('delete.done', { name }));
     requestAnimationFrame(() => goOnAt('gallery-title'));
   };
   return html`<div class="actions">
@@ -80,7 +84,7 @@ export function JobActions({ job, studio, name, titleId }) {
  * @param {{job: Job, name: string, onDelete: () => void, onClose: () => void}} props
  */
 function DeleteDialog({ job, name, onDelete, onClose }) {
-  const { i18n } = usePage();
+  const { i18n, view } = usePage();
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => dialog.current?.showModal(), []);
   const close = () => dialog.current?.close();
@@ -90,7 +94,7 @@ function DeleteDialog({ job, name, onDelete, onClose }) {
   };
   const questionId = `delete-${job.jobId}`;
   return html`<dialog class="question" ref=${dialog} data-testid="delete-dialog" aria-labelledby=${questionId} onClose=${onClose}>
-    <p id=${questionId}>${i18n.t('delete.question', { style: name, when: i18n.moment(job.createdAt) })}</p>
+    <p id=${questionId}>${i18n.of(view, 'delete.question', { name, when: i18n.moment(job.createdAt) })}</p>
     <div class="actions">
       <button type="button" data-testid="delete-keep" onClick=${close}>${i18n.t('delete.keep')}</button>
       <button type="button" class="primary" data-testid="delete-confirm" onClick=${confirm}>${i18n.t('delete')}</button>

@@ -10,6 +10,8 @@ const firstFile = (data) => data?.files[0];
 
 const TEXT_FIELDS = 'textarea, input:not([type=file], [type=radio], [type=range])';
 
+/** The camera a phone opens: the one that looks at the person, or the one that looks away. @typedef {'user' | 'environment'} Camera */
+
 /**
  * The photo someone pastes. Not where text is meant: in a text field, or with text beside the picture, as office programs copy it.
  * @param {ClipboardEvent} event
@@ -69,10 +71,10 @@ function FileButton({ label, testId, onTake, capture, className = '' }) {
 }
 
 /**
- * @param {{photo: import('../studio.js').Photo | null, onTake: Take, onRemove: () => void,
- *   submission: import('../store.js').Submission | null}} props
+ * @param {{photo: import('../studio.js').Photo | null, onTake: Take, onRemove: (photo: import('../studio.js').Photo) => void,
+ *   camera: Camera, sending?: import('../store.js').Submission}} props `sending` is what is being sent just now
  */
-export function PhotoField({ photo, onTake, onRemove, submission }) {
+export function PhotoField({ photo, onTake, onRemove, camera, sending }) {
   const { i18n, config } = usePage();
   const isHovering = useDropAndPaste(onTake);
   const limits = i18n.t('photo.limits', { limit: i18n.megabytes(config.maxUploadBytes) });
@@ -80,11 +82,11 @@ export function PhotoField({ photo, onTake, onRemove, submission }) {
   return html`<fieldset>
     <legend>${i18n.t('photo.title')}</legend>
     <div class="photo-box" data-has-photo=${Boolean(photo)}>
-      ${photo ? html`<${Preview} photo=${photo} submission=${submission} />` : hint}
+      ${photo ? html`<${Preview} photo=${photo} sending=${sending} />` : hint}
       <div class="photo-actions">
         <${FileButton} testId="photo-input" label=${i18n.t(photo ? 'photo.replace' : 'photo.choose')} onTake=${onTake} />
-        <${FileButton} testId="camera-input" label=${i18n.t('photo.camera')} onTake=${onTake} capture="user" className="camera" />
-        ${photo && html`<button type="button" class="quiet" data-testid="photo-remove" onClick=${onRemove}>${i18n.t('photo.remove')}</button>`}
+        <${FileButton} testId="camera-input" label=${i18n.t('photo.camera')} onTake=${onTake} capture=${camera} className="camera" />
+        ${photo && html`<button type="button" class="quiet" data-testid="photo-remove" onClick=${() => onRemove(photo)}>${i18n.t('photo.remove')}</button>`}
       </div>
       ${!photo && html`<small>${limits}</small>`}
     </div>
@@ -92,15 +94,15 @@ export function PhotoField({ photo, onTake, onRemove, submission }) {
   </fieldset>`;
 }
 
-/** @param {{photo: import('../studio.js').Photo, submission: import('../store.js').Submission | null}} props */
-function Preview({ photo, submission }) {
+/** @param {{photo: import('../studio.js').Photo, sending?: import('../store.js').Submission}} props */
+function Preview({ photo, sending }) {
   const { i18n } = usePage();
   const [brokenUrl, setBrokenUrl] = useState('');
   const isBroken = brokenUrl === photo.previewUrl;
-  const isUploading = submission?.phase === 'uploading' && submission.previewUrl === photo.previewUrl;
+  const isUploading = sending?.phase === 'uploading' && sending.previewUrl === photo.previewUrl;
   return html`${isBroken
       ? html`<p class="problem">${i18n.t('photo.unreadable')}</p>`
       : html`<img class="preview" data-testid="preview" src=${photo.previewUrl} alt=${i18n.t('photo.alt')} onError=${() => setBrokenUrl(photo.previewUrl)} />`}
     <p class="preview-name"><span>${photo.file.name}</span> <small>${i18n.megabytes(photo.file.size)}</small></p>
-    ${isUploading && html`<progress max="1" value=${submission.fraction} aria-label=${i18n.t('upload.label')}></progress>`}`;
+    ${isUploading && html`<progress max="1" value=${sending.fraction} aria-label=${i18n.t('upload.label')}></progress>`}`;
 }

@@ -3,9 +3,12 @@
 import { html } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
 
-/** @param {{chosen: string, onChoose: (id: string) => void}} props */
-export function StylePicker({ chosen, onChoose }) {
-  const { i18n, styles } = usePage();
+/**
+ * @typedef {{id: string, name: Record<string, string>, description: Record<string, string>, default?: boolean}} Style
+ * @param {{styles: Style[], chosen: string, onChoose: (id: string) => void}} props
+ */
+export function StylePicker({ styles, chosen, onChoose }) {
+  const { i18n } = usePage();
   const description = styles.find(({ id }) => id === chosen)?.description[i18n.language];
   return html`<fieldset class="styles">
     <legend>${i18n.t('styles.title')}</legend>

@@ -1,0 +1,147 @@
+/** What is on its way to being a job: kept on show, and watched, until the job is there. */
+
+import { arrivedJob, withAccepted, withJob, withPreview } from './store.js';
+import { Wishes } from './wishes.js';
+
+/** @typedef {import('./store.js').Submission} Submission */
+/** @typedef {import('./store.js').State} State */
+/** @typedef {import('./store.js').Job} Job */
+/** @typedef {import('./api.js').Accepted | Job} Accepted */
+/** @typedef {Pick<Submission, 'pipeline' | 'asked' | 'previewUrl' | 'isIts' | 'again'>} Wish `isIts` recognises its job */
+/**
+ * @typedef {{
+ *   signal: AbortSignal, change: (news: Partial<Submission>) => void,
+ *   ask: (wish: object, request: (key: string) => Promise<Accepted>) => Promise<Accepted>,
+ * }} Sending `ask` sends a request that is safe to repeat; see `Wishes` for when two wishes are the same
+ */
+
+const LATE_MS = 60_000;
+
+export class Submissions {
+  wishes = new Wishes();
+  #count = 0;
+  /** @type {Map<number, AbortController>} */ #controllers = new Map();
+  /** @type {Map<number, ReturnType<typeof setTimeout>>} */ #timers = new Map();
+
+  /** @param {import('./store.js').Store} store */
+  constructor(store) {
+    this.store = store;
+    store.subscribe(() => this.#settle());
+  }
+
+  /** Cancel all. */
+  stop() {
+    this.#controllers.forEach((controller) => controller.abort());
+    this.#timers.forEach((timer) => clearTimeout(timer));
+  }
+
+  /**
+   * Have a wish sent by `send`, which gives what the service has accepted, or null where the job begins by itself later.
+   * Ends quietly, with null, when the person cancels.
+   * @param {Wish} wish @param {(sending: Sending) => Promise<Accepted | null>} send
+   * @returns {Promise<Accepted | null>} @throws whatever `send` throws
+   */
+  async submit(wish, send) {
+    const id = this.#open(wish);
+    const controller = new AbortController();
+    this.#controllers.set(id, controller);
+    try {
+      const accepted = await send(this.#sending(id, controller.signal));
+      if (accepted) this.#accept(id, accepted);
+      else this.#await(id);
+      return accepted;
+    } catch (error) {
+      this.dismiss(id);
+      if (controller.signal.aborted) return null;
+      throw error;
+    } finally {
+      this.#controllers.delete(id);
+    }
+  }
+
+  /** Stop sending. @param {number} id */
+  cancel(id) {
+    this.#controllers.get(id)?.abort();
+  }
+
+  /** Show it no more. @param {number} id */
+  dismiss(id) {
+    this.#close(id, (state) => state);
+  }
+
+  /** @param {number} id @param {AbortSignal} signal @returns {Sending} */
+  #sending(id, signal) {
+    return {
+      signal,
+      change: (news) => this.#change(id, news),
+      ask: (wish, request) => this.wishes.ask(wish, (key) => request(key).catch((error) => this.#insteadOf(id, error))),
+    };
+  }
+
+  /** A lost answer is no error once the job is there. @param {number} id @param {unknown} error */
+  #insteadOf(id, error) {
+    const submission = this.#get(id);
+    const job = submission && arrivedJob(this.store.state, submission);
+    if (!job) throw error;
+    return job;
+  }
+
+  /** @param {Wish} wish */
+  #open(wish) {
+    const id = (this.#count += 1);
+    this.store.update((state) => {
+      const knownIds = new Set(state.jobs.keys());
+      /** @type {Submission} */
+      const submission = { ...wish, id, phase: 'uploading', fraction: undefined, knownIds };
+      return { ...state, submissions: [submission, ...state.submissions] };
+    });
+    return id;
+  }
+
+  /** @param {number} id */
+  #get(id) {
+    return this.store.state.submissions.find((each) => each.id === id);
+  }
+
+  /** @param {number} id @param {Partial<Submission>} news */
+  #change(id, news) {
+    this.store.update((state) => {
+      const submissions = state.submissions.map((each) => (each.id === id ? { ...each, ...news } : each));
+      return { ...state, submissions };
+    });
+  }
+
+  /** Take it away and put in its place what `change` does, as one change. @param {number} id @param {(state: State) => State} change */
+  #close(id, change) {
+    clearTimeout(this.#timers.get(id));
+    this.#timers.delete(id);
+    this.store.update((state) => ({ ...change(state), submissions: state.submissions.filter((each) => each.id !== id) }));
+  }
+
+  /** @param {number} id @param {Accepted} accepted */
+  #accept(id, accepted) {
+    const submission = this.#get(id);
+    if (!submission) return;
+    const { asked, pipeline, previewUrl } = submission;
+    this.#close(id, (state) =>
+      'version' in accepted
+        ? withPreview(withJob(state, accepted), accepted, previewUrl)
+        : withAccepted(state, accepted, { ...asked, pipeline }, previewUrl),
+    );
+  }
+
+  /** Wait for a job that begins by itself. @param {number} id */
+  #await(id) {
+    const timer = setTimeout(() => this.#change(id, { phase: 'late' }), LATE_MS);
+    this.#timers.set(id, timer);
+    this.#change(id, { phase: 'waiting', fraction: undefined });
+  }
+
+  /** Let those go whose job has begun by itself. */
+  #settle() {
+    for (const submission of this.store.state.submissions) {
+      const job = this.#timers.has(submission.id) && arrivedJob(this.store.state, submission);
+      if (job) this.#close(submission.id, (state) => withPreview(state, job, submission.previewUrl));
+    }
+  }
+}

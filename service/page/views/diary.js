@@ -1,0 +1,84 @@
+/** The diary: an entry's words become its mood, its keywords and a picture. */
+
+import { Composer, CountedText, useForm } from '../components/composer.js';
+import { useDraft, usePage } from '../page.js';
+import { html } from '../vendor/preact-htm.js';
+import { DiaryNotes, DiarySheet } from './diary-card.js';
+import { submitEntry } from './diary-submit.js';
+
+const PIPELINE = 'diary';
+const USUAL_MAX_CHARACTERS = 5_000;
+const MAX_STYLE_CHARACTERS = 100;
+const OFFERED_STYLES = ['watercolour', 'pencil', 'oil', 'pastel', 'storybook'];
+
+/** The person's own day. */
+function today() {
+  const now = new Date();
+  return new Date(now.getTime() - now.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
+}
+
+/** @param {{studio: import('../studio.js').Studio, state: import('../store.js').State}} props */
+function DiaryComposer({ studio, state }) {
+  const { i18n, config } = usePage();
+  const form = useForm(state);
+  const [text, setText] = useDraft('text', '');
+  const [date, setDate] = useDraft('date', today);
+  const [style, setStyle] = useDraft('style', '');
+  const submit = () => {
+    const words = text.trim();
+    if (!words) return form.refuse('text_missing', 'entry');
+    return form.send(() => submitEntry(studio, PIPELINE, { text: words, date, style: style.trim() }));
+  };
+  return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
+    <${CountedText}
+      label=${i18n.t('diary.entry')} testId="entry" value=${text} rows="9" limit=${config.maxDiaryCharacters ?? USUAL_MAX_CHARACTERS}
+      placeholder=${i18n.t('diary.example')} isNeeded=${true} onInput=${setText}
+    />
+    <label class="field">
+      <span>${i18n.t('diary.date')}</span>
+      <input type="date" data-testid="entry-date" value=${date} onInput=${(/** @type {any} */ event) => setDate(event.target.value)} />
+    </label>
+    <${StyleField} style=${style} onChange=${setStyle} />
+  <//>`;
+}
+
+/** A style in the person's own words, or one of a few. @param {{style: string, onChange: (style: string) => void}} props */
+function StyleField({ style, onChange }) {
+  const { i18n } = usePage();
+  return html`<fieldset class="diary-style">
+    <legend>${i18n.t('diary.style')}</legend>
+    <div class="suggestions" role="group" aria-label=${i18n.t('diary.styles')}>
+      ${OFFERED_STYLES.map((each) => {
+        const words = i18n.t(`diary.style.${each}`);
+        const isChosen = words === style;
+        return html`<button
+          type="button" class="small" key=${each} data-testid=${`style-${each}`} aria-pressed=${String(isChosen)}
+          onClick=${() => onChange(isChosen ? '' : words)}
+        >
+          ${words}
+        </button>`;
+      })}
+    </div>
+    <label class="field">
+      <span class="unseen">${i18n.t('diary.styleWords')}</span>
+      <input
+        type="text" data-testid="entry-style" maxlength=${MAX_STYLE_CHARACTERS} placeholder=${i18n.t('diary.styleWords')} value=${style}
+        onInput=${(/** @type {any} */ event) => onChange(event.target.value)}
+      />
+    </label>
+  </fieldset>`;
+}
+
+/** @param {import('../page.js').Page} page @param {import('../store.js').Job} job */
+const title = ({ i18n }, { parameters }) => (parameters?.date ? i18n.day(parameters.date) : i18n.t('diary.job'));
+
+/** @type {import('../page.js').View} */
+export const diary = {
+  id: 'diary',
+  pipeline: PIPELINE,
+  modes: [],
+  title,
+  Composer: DiaryComposer,
+  Sheet: DiarySheet,
+  Notes: DiaryNotes,
+};

@@ -1,0 +1,59 @@
+/** A sighting's way: to storage, with what the person says of place and time; its job begins there by itself. */
+
+import { uploadPhoto } from '../upload.js';
+
+/** @typedef {{latitude: string, longitude: string, time: string}} Given as typed; empty where the photo is to tell */
+/** @typedef {{latitude?: number, longitude?: number, captureTime?: string}} Facts */
+
+const STORAGE_KEY = 'darkroom.device';
+
+/** This browser's name towards the service: one for all its photos, without a word on whose it is. */
+function deviceId() {
+  const known = localStorage.getItem(STORAGE_KEY);
+  if (known) return known;
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  const name = `browser-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  localStorage.setItem(STORAGE_KEY, name);
+  return name;
+}
+
+/** Degrees as typed, with a point or a comma. @param {string} words @param {number} most @returns {number} not a number where they are none */
+function degrees(words, most) {
+  const value = words === '' ? Number.NaN : Number(words.replace(',', '.'));
+  return Math.abs(value) <= most ? value : Number.NaN;
+}
+
+/**
+ * What the person says, as the service takes it, or the code of what is wrong with it.
+ * @param {Given} given @returns {{facts: Facts, problem?: undefined} | {facts?: undefined, problem: 'latitude' | 'longitude'}}
+ */
+export function factsOf({ latitude, longitude, time }) {
+  // A full minute comes without its seconds.
+  const captureTime = time && (time.length === 16 ? `${time}:00` : time.slice(0, 19));
+  /** @type {Facts} */
+  const facts = captureTime ? { captureTime } : {};
+  const [north, east] = [latitude.trim(), longitude.trim()];
+  if (!north && !east) return { facts };
+  const place = { latitude: degrees(north, 90), longitude: degrees(east, 180) };
+  if (Number.isNaN(place.latitude)) return { problem: 'latitude' };
+  if (Number.isNaN(place.longitude)) return { problem: 'longitude' };
+  return { facts: { ...facts, ...place } };
+}
+
+/**
+ * @param {import('../studio.js').Studio} studio @param {string} pipeline @param {import('../studio.js').Photo} photo
+ * @param {Facts} facts @returns {Promise<void>}
+ */
+export function submitSighting(studio, pipeline, photo, facts) {
+  const { file, previewUrl } = photo;
+  let fileKey = '';
+  /** @param {import('../store.js').Job} job */
+  const isIts = (job) => Boolean(fileKey && job.inputImageUrl?.endsWith(fileKey));
+  const again = () => submitSighting(studio, pipeline, photo, facts);
+  return studio.submit({ pipeline, asked: {}, previewUrl, isIts, again }, async ({ signal, change }) => {
+    const onProgress = (/** @type {number} */ fraction) => change({ fraction });
+    const more = { pipeline, deviceId: deviceId(), ...facts };
+    fileKey = await uploadPhoto({ api: studio.api, file, more, onProgress, signal });
+    return null;
+  });
+}

@@ -1,0 +1,56 @@
+/** Profile photos: a photo, a style and wishes become a portrait. */
+
+import { requestJson } from '../api.js';
+import { Composer, CountedText, useForm, usePhoto } from '../components/composer.js';
+import { PhotoField } from '../components/photo-field.js';
+import { StylePicker } from '../components/style-picker.js';
+import { useDraft, usePage } from '../page.js';
+import { html } from '../vendor/preact-htm.js';
+import { submitPhoto } from './photos-submit.js';
+
+/** @typedef {import('../components/style-picker.js').Style} Style */
+/** @typedef {import('../studio.js').Studio} Studio */
+
+const PIPELINE = 'profile-photo';
+
+/** @param {import('../page.js').Page} page @param {import('../store.js').Job} job */
+function title({ assets, i18n }, job) {
+  const style = assets.photos.find((/** @type {Style} */ { id }) => id === job.style);
+  return style?.name[i18n.language] ?? job.style ?? i18n.t('job.picture');
+}
+
+/** @param {{studio: Studio, state: import('../store.js').State}} props */
+function PhotoComposer({ studio, state }) {
+  const { assets, config, i18n } = usePage();
+  /** @type {Style[]} */ const styles = assets.photos;
+  const form = useForm(state);
+  const { photo, take, remove } = usePhoto(form);
+  const [style, setStyle] = useDraft('style', () => (styles.find((each) => each.default) ?? styles[0]).id);
+  const [prompt, setPrompt] = useDraft('prompt', '');
+  const needsPrompt = style === 'custom';
+  const submit = () => {
+    const words = prompt.trim();
+    if (!photo) return form.refuse('photo_missing', 'photo-input');
+    if (needsPrompt && !words) return form.refuse('prompt_missing', 'prompt');
+    return form.send(() => submitPhoto(studio, PIPELINE, photo, { style, prompt: words }));
+  };
+  return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
+    <${PhotoField} photo=${photo} onTake=${take} onRemove=${remove} camera="user" sending=${form.sending} />
+    <${StylePicker} styles=${styles} chosen=${style} onChoose=${setStyle} />
+    <${CountedText}
+      label=${i18n.t(needsPrompt ? 'wishes.needed' : 'wishes.label')} testId="prompt" value=${prompt} rows="3"
+      limit=${config.maxPromptLength} placeholder=${i18n.t(needsPrompt ? 'wishes.examplePrompt' : 'wishes.example')}
+      isNeeded=${needsPrompt} onInput=${setPrompt}
+    />
+  <//>`;
+}
+
+/** @type {import('../page.js').View} */
+export const photos = {
+  id: 'photos',
+  pipeline: PIPELINE,
+  modes: ['slider', 'pair'],
+  load: async () => (await requestJson('/styles')).styles,
+  title,
+  Composer: PhotoComposer,
+};

@@ -1,0 +1,108 @@
+"""The page's view of the diary."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.visit import sign_in, visit
+from tests.journey.running import embedded_service
+
+pytestmark = pytest.mark.timeout(180)
+
+HAPPY = "오늘은 친구와 바다에 갔다. 정말 행복하고 즐거웠다."
+SAD = "I was so sad today. I cried because my friend moved away."
+VALUES = "meters => meters.map((meter) => [meter.parentElement.dataset.emotion, meter.value])"
+
+
+async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(browser: Browser, tmp_path: Path) -> None:
+    """Korean text: mood and keywords while the picture is painted, then the picture; nothing goes away in between."""
+    async with (
+        embedded_service(tmp_path, "--gemini-latency=0.3") as service,
+        visit(browser, service.url) as seen,
+    ):
+        await sign_in(seen, "alice")
+        await seen.show("diary")
+        day = await seen.page.input_value(seen.hook("entry-date"))
+        await seen.page.fill(seen.hook("entry"), HAPPY)
+        count = await seen.find("entry-count").inner_text()
+        # The marker holds the picture up, and the picture only.
+        await seen.page.fill(seen.hook("entry-style"), "pencil [[sim:slow=5]]")
+        await seen.page.click(seen.hook("submit"))
+        running = seen.jobs("processing")
+        await expect(seen.find("mood", running)).to_have_attribute("data-label", "positive")
+        early = await seen.find("keywords", running).inner_text()
+        card = seen.jobs("completed")
+        await expect(card).to_have_count(1)
+        picture = seen.find("result-image", card)
+        painted = await picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)")
+        late = await seen.find("keywords", card).inner_text()
+        text = await seen.find("entry-text", card).inner_text()
+        emotions = dict(await card.locator("meter").evaluate_all(VALUES))
+        named = await card.get_by_role("meter", name="Joy").count()
+
+    assert date.fromisoformat(day) is not None
+    assert f"{len(HAPPY)} / 5,000" == count
+    assert early == late != ""
+    assert (HAPPY, True, 1) == (text, painted, named)
+    assert "joy" == max(emotions, key=lambda emotion: emotions[emotion])
+    assert [] == seen.complaints
+
+
+async def test_an_entry_whose_picture_is_refused_keeps_what_was_read(browser: Browser, tmp_path: Path) -> None:
+    """The mood is there, and words say why there is no picture; a sad entry is not happy."""
+    async with (
+        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
+        visit(browser, service.url) as seen,
+    ):
+        await sign_in(seen, "alice")
+        await seen.show("diary")
+        await seen.page.fill(seen.hook("entry"), SAD)
+        await seen.page.fill(seen.hook("entry-style"), "[[sim:safety]]")
+        await seen.page.click(seen.hook("submit"))
+        card = seen.jobs("completed")
+        await expect(seen.find("mood", card)).to_have_attribute("data-label", "negative")
+        failure = seen.find("image-failure", card)
+        await expect(failure).to_contain_text("There is no picture.")
+        await seen.page.click(seen.hook("language"))
+        await expect(failure).to_contain_text(re.compile("[가-힣]{2}"))
+
+        assert 0 == await seen.find("result-image", card).count()
+        assert 0 == await seen.find("download", card).count()
+
+    assert [] == seen.complaints
+
+
+async def test_a_style_is_offered_and_may_be_in_ones_own_words(browser: Browser, tmp_path: Path) -> None:
+    """A suggestion fills the field and a second press empties it; the day and the style travel with the entry."""
+    async with (
+        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
+        visit(browser, service.url) as seen,
+    ):
+        await sign_in(seen, "alice")
+        await seen.show("diary")
+        chip = seen.find("style-watercolour")
+        await chip.click()
+        await expect(seen.find("entry-style")).to_have_value("watercolour")
+        await expect(chip).to_have_attribute("aria-pressed", "true")
+        await chip.click()
+        await expect(seen.find("entry-style")).to_have_value("")
+        await chip.click()
+        await seen.page.fill(seen.hook("entry-date"), "2026-11-20")
+        await seen.page.click(seen.hook("submit"))
+        await expect(seen.find("error")).to_have_text("Please write your entry first.")
+        await seen.page.fill(seen.hook("entry"), "A calm walk.")
+        async with seen.page.expect_request("**/diary") as asked:
+            await seen.page.click(seen.hook("submit"))
+        request = await asked.value
+        card = seen.jobs("completed")
+        await expect(card.get_by_role("heading")).to_have_text("Friday, November 20, 2026")
+        await expect(card).to_contain_text("Style: watercolour")
+
+    assert {"text": "A calm walk.", "date": "2026-11-20", "style": "watercolour"} == request.post_data_json
+    assert request.headers["idempotency-key"]
+    assert [] == seen.complaints
