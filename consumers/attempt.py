@@ -44,7 +44,9 @@ MAX_RECEIVES: Final = 3
 _PATIENCE_SHARE: Final = 0.5
 """So much of the lease is left, at the least, when the work ends: the last beat is not older than a third."""
 _MAX_DEFERRED_SECONDS: Final = clock.DAY_SECONDS
-_OWNERS_DOING: Final = frozenset({"content_rejected", "file_not_found", "invalid_image", "missing_metadata"})
+_OWNERS_DOING: Final = frozenset(
+    {"content_rejected", "file_not_found", "invalid_image", "invalid_input", "missing_metadata"}
+)
 """Codes of failures that need no trace in the log: nothing of ours has failed."""
 
 

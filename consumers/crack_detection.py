@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from consumers import boxes, drawing
 from consumers.boxes import Seen
+from consumers.gates import Role
 from consumers.images import Picture
 from consumers.pipelines import Pipeline, Share, Work
 from jobs.events import Stage
@@ -84,4 +85,4 @@ def _view(seen: Seen) -> dict[str, JSON]:
     return {**boxes.as_json(seen.box), "confidence": seen.confidence}
 
 
-PIPELINE: Final = Pipeline(name="crack-detection", input_model=CrackInput, run=run)
+PIPELINE: Final = Pipeline(name="crack-detection", input_model=CrackInput, run=run, first_model=Role.VISION)

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumers.gates import Role
 from consumers.gemini import CallFailed
 from consumers.pipelines import Pipeline, Share, Work
 from jobs.events import Stage
@@ -97,4 +98,4 @@ def _feeling(mood: _Mood) -> str:
     return f"{mood.label}, {strongest}" if emotions[strongest] > 0 else mood.label
 
 
-PIPELINE: Final = Pipeline(name="diary", input_model=DiaryInput, run=run)
+PIPELINE: Final = Pipeline(name="diary", input_model=DiaryInput, run=run, first_model=Role.VISION)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Final
 
 from consumers.gate import Gate
 from consumers.limits import BreakerState
 
-SPLIT_PATIENCE_SECONDS: Final = 10.0
-"""How long a job waits at a shut gate while another is open: then it makes room for those that can go on."""
+_LEAST_HOLD_UP_SECONDS: Final = 1.0
+_USUAL_HOLD_UP_SECONDS: Final = 5.0
+"""Where nobody knows when a gate opens again."""
+
+
+class Role(StrEnum):
+    """What a model is called for."""
+
+    IMAGE = "image"
+    VISION = "vision"
+    EMBEDDING = "embedding"
 
 
 class Gates:
@@ -39,9 +49,15 @@ class Gates:
         passable = [gate for gate in self._gates.values() if gate.is_open_for_fetching]
         return all(gate.state.breaker is BreakerState.HALF_OPEN for gate in passable)
 
-    def patience_seconds(self, usual: float) -> float:
-        """Return how long a call may wait at its gate."""
-        return min(usual, SPLIT_PATIENCE_SECONDS) if self.are_split else usual
+    def hold_up_seconds(self, model: str) -> float:
+        """Return for how long a job that begins with this model should make way for others; 0 while there are none to make it for.
+
+        Where all are shut nothing is fetched anyway, and what is in hand waits.
+        """
+        gate = self._gates[model]
+        if gate.is_open_for_fetching or not self.are_split:
+            return 0
+        return max(_LEAST_HOLD_UP_SECONDS, gate.state.retry_after_seconds or _USUAL_HOLD_UP_SECONDS)
 
     async def wait_until_fetching_makes_sense(self) -> None:
         """Return when a job fetched now might make its call before long."""

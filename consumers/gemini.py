@@ -40,7 +40,7 @@ from consumers.failures import (
 )
 from consumers.gate import Gate
 from consumers.gate_state import NotNow
-from consumers.gates import Gates
+from consumers.gates import Gates, Role
 from consumers.images import Picture
 from consumers.limits import BreakerState
 from jobs.errors import DarkroomError
@@ -90,6 +90,14 @@ class GeminiConfig:
     connections: int = 600
     patience_seconds: float = 120
     pace: float = 1
+
+    def model_of(self, role: Role) -> str:
+        """Return the model that is called for this."""
+        return {
+            Role.IMAGE: self.image_model,
+            Role.VISION: self.vision_model,
+            Role.EMBEDDING: self.embedding_model,
+        }[role]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +225,7 @@ class Gemini:
         """Call until there is an answer of use, or the class of the failure says that it is enough."""
         gate = self._gates[request.model]
         began = gate.now()
-        deadline = time.monotonic() + self._gates.patience_seconds(self._config.patience_seconds)
+        deadline = time.monotonic() + self._config.patience_seconds
         for attempt in itertools.count(1):
             try:
                 # All waits at the gate together take the patience once: a job that is throttled for long is put off.
@@ -419,10 +427,7 @@ def _mapped_errors() -> Iterator[None]:
         raise CallFailed(failure, retry_delay(error.details)) from error
     except TimeoutError as error:
         raise CallFailed(FailureClass.TIMEOUT) from error
-    except (
-        aiohttp.ClientError,
-        json.JSONDecodeError,
-        pydantic.ValidationError,
-        errors.UnknownApiResponseError,
-    ) as error:
+    except (aiohttp.ClientError, json.JSONDecodeError) as error:
         raise CallFailed(FailureClass.TRANSIENT) from error
+    except (pydantic.ValidationError, errors.UnknownApiResponseError):
+        raise CallFailed(FailureClass.TRANSIENT) from None  # these quote the answer, and with it what the user wrote

@@ -24,6 +24,7 @@ class PoolMetrics:
         )
         self.slots_busy = Gauge("pool_slots_busy", "Jobs in hand", registry=registry)
         self.received = Counter("sqs_received", "Messages received", registry=registry)
+        self.held_up = Counter("jobs_held_up", "Messages put off because their model was shut", registry=registry)
         self._gemini_calls = Counter(
             "gemini_requests",
             "Calls of Gemini by outcome: ok or an error code",

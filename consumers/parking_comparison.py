@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 from consumers import backgrounds
 from consumers.backgrounds import Scene
 from consumers.boxes import Box
+from consumers.gates import Role
 from consumers.pipelines import Pipeline, Work
 from jobs.errors import InvalidImage, UploadNotFound
 from jobs.events import Stage
@@ -77,4 +78,4 @@ async def _scene(work: Work, crop: CropInput) -> Scene:
     return Scene(content=content, vehicle=crop.vehicle.box() if crop.vehicle else None)
 
 
-PIPELINE: Final = Pipeline(name="parking-comparison", input_model=ComparisonInput, run=run)
+PIPELINE: Final = Pipeline(name="parking-comparison", input_model=ComparisonInput, run=run, first_model=Role.EMBEDDING)

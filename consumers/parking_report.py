@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
 
-from consumers import boxes, drawing, photo_facts, vehicles
+from consumers import boxes, drawing, occasions, photo_facts, vehicles
 from consumers.boxes import Seen
+from consumers.gates import Role
 from consumers.gemini import CallFailed
 from consumers.images import Picture
+from consumers.occasions import Occasion
 from consumers.parking_comparison import BoxInput, CamelInput, CropInput, compare
-from consumers.photo_facts import PhotoFacts, Position
 from consumers.pipelines import Pipeline, Work
 from consumers.vehicles import Found
-from jobs.errors import InvalidImage, PermanentError
+from jobs.errors import InvalidImage
 from jobs.events import Stage
 from jobs.model import JSON, Output
 from jobs.parking import Sighting
 from jobs.parking_reports import Compare, ParkingReports
 
 NAME: Final = "parking-report"
-
-
-class MissingMetadata(PermanentError):
-    """The photo does not say where and when it was taken. Send latitude, longitude and capture time with it."""
-
-    code = "missing_metadata"
 
 
 class ParkingInput(CamelInput):
@@ -44,30 +38,21 @@ class ParkingInput(CamelInput):
     crop: CropInput | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Occasion:
-    """Where and when a photo was taken, and who says so: the photo or the client."""
-
-    position: Position
-    time: str
-    position_source: str
-    time_source: str
-
-
 def pipeline(reports: ParkingReports, threshold: float) -> Pipeline[ParkingInput]:
     """Make the pipeline; ``threshold`` is the least similarity, 0 to 1, of two photos of one place."""
 
     async def run(work: Work, given: ParkingInput) -> Output:
         return await _report(work, given, reports, threshold)
 
-    return Pipeline(name=NAME, input_model=ParkingInput, run=run)
+    return Pipeline(name=NAME, input_model=ParkingInput, run=run, first_model=Role.VISION)
 
 
 async def _report(work: Work, given: ParkingInput, reports: ParkingReports, threshold: float) -> Output:
     upload = await work.read_upload()
     work.tell(Stage.PREPARING, 0.15, "Reading place and time")
     known = await work.images.run(lambda: photo_facts.read_facts(upload.content))
-    occasion = _occasion(known, _said(given, upload.metadata), given_first=given.given_first)
+    said = occasions.said_with(upload.metadata, given.latitude, given.longitude, given.capture_time)
+    occasion = occasions.occasion_of(known, said, given_first=given.given_first)
     photo = await work.images.prepare(upload.content)
     found = await vehicles.find(work, photo)
     facts = _facts(found, occasion, given, photo)
@@ -82,41 +67,6 @@ async def _report(work: Work, given: ParkingInput, reports: ParkingReports, thre
     report = await reports.record(sighting, _comparing(work), threshold)
     facts |= {"outcome": "sighting", "plate": plate} | ({"reportId": report.report_id} if report else {})
     return _output(found, crop, facts)
-
-
-def _occasion(known: PhotoFacts, said: PhotoFacts, *, given_first: bool) -> _Occasion:
-    """Put together where and when it was. Raises MissingMetadata."""
-    position = (said.position or known.position) if given_first else (known.position or said.position)
-    time = (said.taken_at or known.taken_at) if given_first else (known.taken_at or said.taken_at)
-    if position is None or time is None:
-        raise MissingMetadata(_what_is_missing(position, time))
-    return _Occasion(
-        position=position,
-        time=time,
-        position_source="client" if position is said.position else "photo",
-        time_source="client" if time is said.taken_at else "photo",
-    )
-
-
-def _what_is_missing(position: Position | None, time: str | None) -> str:
-    if position is None and time is None:
-        return "The photo says neither where nor when it was taken. Send latitude, longitude and captureTime with it."
-    if position is None:
-        return "The photo does not say where it was taken. Send latitude and longitude with it."
-    return "The photo does not say when it was taken. Send captureTime with it."
-
-
-def _said(given: ParkingInput, sent: Mapping[str, str]) -> PhotoFacts:
-    """Read what the sender says: with the request, or with the upload, where nobody has checked it yet."""
-    latitude = given.latitude if given.latitude is not None else sent.get("latitude")
-    longitude = given.longitude if given.longitude is not None else sent.get("longitude")
-    time = given.capture_time or sent.get("capture-time")
-    try:
-        has_position = latitude is not None and longitude is not None
-        position = photo_facts.parse_position(latitude, longitude) if has_position else None  # type: ignore[arg-type]
-        return PhotoFacts(position=position, taken_at=photo_facts.parse_capture_time(time) if time else None)
-    except ValueError as error:
-        raise MissingMetadata(str(error)) from error
 
 
 async def _store_crop(work: Work, upload: bytes, subject: Seen, photo: Picture) -> CropInput:
@@ -150,7 +100,7 @@ def _comparing(work: Work) -> Compare:
     return compare_sightings
 
 
-def _sighting(work: Work, given: ParkingInput, occasion: _Occasion, crop: CropInput, plate: str) -> Sighting:
+def _sighting(work: Work, given: ParkingInput, occasion: Occasion, crop: CropInput, plate: str) -> Sighting:
     return Sighting(
         user_id=work.job.user_id,
         job_id=work.job.job_id,
@@ -170,7 +120,7 @@ def _crop_of(sighting: Sighting) -> CropInput:
     return CropInput(url=sighting.cropped_url, vehicle=BoxInput.model_validate(asdict(box)) if box else None)
 
 
-def _facts(found: Found, occasion: _Occasion, given: ParkingInput, photo: Picture) -> dict[str, JSON]:
+def _facts(found: Found, occasion: Occasion, given: ParkingInput, photo: Picture) -> dict[str, JSON]:
     facts: dict[str, JSON] = {
         "vehiclesSeen": found.vehicles,
         "latitude": float(occasion.position.latitude),

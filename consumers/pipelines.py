@@ -10,12 +10,14 @@ from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from consumers.failures import FailureClass, Then
-from consumers.gemini import Answer, CallFailed, Gemini, Painting, Reading, Vector
+from consumers.gates import Gates, Role
+from consumers.gemini import Answer, CallFailed, Gemini, GeminiConfig, Painting, Reading, Vector
 from consumers.images import ImageWorker, Picture, inspect
 from jobs.errors import InvalidImage, PermanentError, UploadNotFound
 from jobs.events import Stage
 from jobs.files import Files, Upload
 from jobs.model import JSON, Job, ModelUse, Output
+from jobs.work_queue import Delivery
 
 _EXTENSIONS: Final = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 Share: TypeAlias = Annotated[
@@ -175,13 +177,15 @@ class Calling:
 class Pipeline(Generic[Input]):
     """One kind of job: what it is called, what it is asked, how it is done, and what it costs of the day's quota.
 
-    ``input_model`` reads a job's parameters, style and prompt. ``run`` raises InvalidImage and other PermanentErrors,
-    CallFailed, NotNow, and TransientErrors; the pool does with each what ``consumers.failures`` says.
+    ``first_model`` is the one that its work begins with. ``input_model`` reads a job's parameters, style and prompt. ``run``
+    raises InvalidImage and other PermanentErrors, CallFailed, NotNow, and TransientErrors; the pool does with each what
+    ``consumers.failures`` says.
     """
 
     name: str
     input_model: type[Input]
     run: Callable[[Work, Input], Awaitable[Output]]
+    first_model: Role
     units: int = 1
 
     async def do(self, work: Work) -> Output:
@@ -202,3 +206,14 @@ Pipelines: TypeAlias = Mapping[str, Pipeline]  # type: ignore[type-arg]  # each 
 def by_name(*pipelines: Pipeline) -> Pipelines:  # type: ignore[type-arg]  # as above
     """Register pipelines."""
     return {pipeline.name: pipeline for pipeline in pipelines}
+
+
+def hold_up(pipelines: Pipelines, config: GeminiConfig, gates: Gates) -> Callable[[Delivery], float]:
+    """Make the function that tells for how many seconds a delivery should make way, because the model it begins with is shut."""
+    models = {name: config.model_of(pipeline.first_model) for name, pipeline in pipelines.items()}
+
+    def seconds(delivery: Delivery) -> float:
+        model = models.get(delivery.pipeline or "")
+        return gates.hold_up_seconds(model) if model else 0
+
+    return seconds

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
@@ -19,13 +21,23 @@ from jobs.work_queue import Delivery, WorkQueue
 logger = logging.getLogger(__name__)
 
 Begin: TypeAlias = Callable[[Delivery], Attempt]
+HoldUp: TypeAlias = Callable[[Delivery], float]
 _MAX_BACKOFF_SECONDS = 10.0
 _GRACE_SHARE = 0.75
 _LEAST_SETTLING_SECONDS = 10.0
+_PUT_OFF_PAUSE_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
+
+
+def _never(_: Delivery) -> float:
+    return 0
 
 
 class Pool:
-    """Runs up to ``slots`` deliveries at once. ``failed`` is done when the pool died by itself: the process must stop then."""
+    """Runs up to ``slots`` deliveries at once. ``failed`` is done when the pool died by itself: the process must stop then.
+
+    ``hold_up`` tells for how many seconds a delivery should make way for others, because its model is shut and theirs is not.
+    """
 
     def __init__(
         self,
@@ -37,8 +49,10 @@ class Pool:
         meters: PoolMetrics,
         *,
         slots: int,
+        hold_up: HoldUp = _never,
     ) -> None:
         self._queue = queue
+        self._hold_up = hold_up
         self._begin = begin
         self._gates = gates
         self._heartbeat = heartbeat
@@ -108,15 +122,43 @@ class Pool:
                 await asyncio.sleep(delay)
                 continue
             failures = 0
-            for delivery in deliveries:
+            await self._begin_or_put_off(deliveries)
+
+    async def _begin_or_put_off(self, deliveries: list[Delivery]) -> None:
+        """Begin what can go on. The others make way unclaimed: it costs them no receive, no slot and no event."""
+        held_up = [(delivery, seconds) for delivery in deliveries if (seconds := self._hold_up(delivery))]
+        held = {delivery.receipt for delivery, _ in held_up}
+        for delivery in deliveries:
+            if delivery.receipt not in held:
                 self._start(delivery)
+        await asyncio.gather(*(self._put_off(delivery, seconds) for delivery, seconds in held_up))
+        if held_up and len(held_up) == len(deliveries):
+            await asyncio.sleep(_PUT_OFF_PAUSE_SECONDS)  # perhaps there is nothing else in the queue
+
+    async def _put_off(self, delivery: Delivery, seconds: float) -> None:
+        try:
+            await self._queue.put_off(delivery, math.ceil(seconds * random.uniform(1, 1.25)))  # noqa: S311 - as below
+        except CloudUnavailable:
+            logger.warning(
+                "A message could not be put off", extra={"action": "put_off_failed"}
+            )  # it comes back by itself
+            return
+        self._acknowledger.add(delivery.receipt)
+        self._meters.held_up.inc()
 
     async def _free_slots(self) -> int:
-        # While the model of some is shut, those that wait for it leave half of the slots to the others.
-        while len(self._running) >= self._slots or self._gates.held_up > self._slots // 2:
+        """Wait for slots and count them. Jobs that wait for a shut model need none, until there are as many again."""
+        while (free := self._count_free()) <= 0:
             self._slot_freed.clear()
-            await self._slot_freed.wait()
-        return self._slots - len(self._running)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):  # nothing tells that jobs have begun to wait
+                    await self._slot_freed.wait()
+        return free
+
+    def _count_free(self) -> int:
+        running = len(self._running)
+        waiting = self._gates.held_up if self._gates.are_split else 0
+        return min(self._slots - running + waiting, 2 * self._slots - running)
 
     def _start(self, delivery: Delivery) -> None:
         attempt = self._begin(delivery)

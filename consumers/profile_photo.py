@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from consumers import styles
+from consumers.gates import Role
 from consumers.pipelines import Pipeline, Work
 from jobs.model import Output
 
@@ -27,4 +28,4 @@ async def run(work: Work, wish: PortraitInput) -> Output:
     return await work.store(painting)
 
 
-PIPELINE: Final = Pipeline(name="profile-photo", input_model=PortraitInput, run=run)
+PIPELINE: Final = Pipeline(name="profile-photo", input_model=PortraitInput, run=run, first_model=Role.IMAGE)

@@ -106,8 +106,9 @@ def _output_view(job: Job) -> dict[str, JSON]:
         return {}
     metadata: dict[str, JSON] = {
         "generationTime": job.output.generation_milliseconds,
-        "modelName": job.output.model_name,
     }
+    if job.output.model_name:
+        metadata["modelName"] = job.output.model_name
     if job.output.url is not None:
         metadata["outputKey"] = items.s3_key(job.output.url)
     return {"metadata": metadata, "result": dict(job.output.facts)}

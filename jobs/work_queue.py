@@ -23,7 +23,7 @@ MAX_DELAY_SECONDS = 900
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One receive of a message. ``job_id`` is None when the body is not ours; ``receives`` counts this one.
+    """One receive of a message. ``job_id`` and ``pipeline`` are None when the body is not ours; ``receives`` counts this one.
 
     ``received_at`` is when the queue began to hide it, in milliseconds since the epoch.
     """
@@ -31,6 +31,7 @@ class Delivery:
     receipt: str
     body: str
     job_id: JobId | None
+    pipeline: str | None
     receives: int
     received_at: int
 
@@ -117,6 +118,7 @@ def _delivery(message: MessageTypeDef) -> Delivery:
         receipt=message["ReceiptHandle"],
         body=message.get("Body", ""),
         job_id=read_job_id(message.get("Body", "")),
+        pipeline=_read(message.get("Body", ""), "pipeline"),
         received_at=clock.now_milliseconds(),
         receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", "1")),
     )
@@ -124,8 +126,13 @@ def _delivery(message: MessageTypeDef) -> Delivery:
 
 def read_job_id(body: str) -> JobId | None:
     """Return whose job a message's body names; None when it is not ours."""
+    job_id = _read(body, "jobId")
+    return None if job_id is None else JobId(job_id)
+
+
+def _read(body: str, name: str) -> str | None:
     try:
-        job_id = json.loads(body)["jobId"]
+        value = json.loads(body)[name]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return JobId(job_id) if isinstance(job_id, str) and job_id else None
+    return value if isinstance(value, str) and value else None

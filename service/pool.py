@@ -15,7 +15,7 @@ from consumers.gemini import Gemini, GeminiConfig
 from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
-from consumers.pipelines import Pipelines, by_name
+from consumers.pipelines import Pipelines, by_name, hold_up
 from consumers.pool import Pool
 from consumers.spending import Spending
 from jobs import aws
@@ -71,7 +71,14 @@ async def open_pool(stack: AsyncExitStack, settings: Settings, ground: Ground) -
         deadline_seconds=settings.job_deadline_seconds,
     )
     pool = Pool(
-        ground.queue, lambda delivery: Attempt(workshop, delivery), gates, heartbeat, acknowledger, meters, slots=slots
+        ground.queue,
+        lambda delivery: Attempt(workshop, delivery),
+        gates,
+        heartbeat,
+        acknowledger,
+        meters,
+        slots=slots,
+        hold_up=hold_up(workshop.pipelines, config, gates),
     )
     return pool, spending
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from consumers import parking_comparison, parking_report, photo_facts, vehicles
+from consumers import occasions, parking_comparison, parking_report, photo_facts, vehicles
 from consumers.parking_comparison import BoxInput, ComparisonInput, CropInput
 from consumers.parking_report import ParkingInput
 from jobs import clock
@@ -159,7 +159,7 @@ def _check_position(latitude: float, longitude: float) -> None:
 
 def _read_time(text: str, field: str) -> str:
     try:
-        return photo_facts.parse_capture_time(text)
+        return occasions.read_time(text)
     except ValueError as error:
         raise InvalidRequest(str(error), field=field) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +22,7 @@ from consumers.gemini import Gemini, GeminiConfig
 from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
-from consumers.pipelines import by_name
+from consumers.pipelines import by_name, hold_up
 from consumers.pool import Pool
 from jobs import clock
 from jobs.aws import Clients
@@ -34,7 +34,7 @@ from jobs.model import Job
 from jobs.parking_reports import ParkingReports
 from jobs.secret import FixedKey
 from jobs.submission import Request, Submission
-from jobs.work_queue import WorkQueue
+from jobs.work_queue import Delivery, WorkQueue
 
 PATIENCE_SECONDS = 30
 SIMILARITY_THRESHOLD = 0.8
@@ -54,6 +54,7 @@ class House:
     workshop: Workshop
     gate: Gate
     gates: Gates
+    hold_up: Callable[[Delivery], float]
     reports: ParkingReports
     upload_bucket: str
     queue_url: str
@@ -74,6 +75,7 @@ class House:
             acknowledger,
             workshop.meters,
             slots=slots,
+            hold_up=self.hold_up,
         )
         pool.start()
         try:
@@ -262,6 +264,7 @@ async def open_house(
             workshop=workshop,
             gate=gates[config.image_model],
             gates=gates,
+            hold_up=hold_up(workshop.pipelines if all_models else {}, config, gates),
             reports=reports,
             upload_bucket=cloud_environment["UPLOAD_BUCKET"],
             queue_url=queue_url,

@@ -10,7 +10,7 @@ import pytest
 
 from consumers.failures import FailureClass
 from consumers.gate_state import NotNow
-from consumers.gates import SPLIT_PATIENCE_SECONDS, Gates
+from consumers.gates import Gates
 from jobs.aws import Clients
 from jobs.ids import UserId
 from jobs.job_table import Tables
@@ -54,17 +54,16 @@ async def test_each_model_has_its_gate(pair: Pair) -> None:
 
 
 async def test_they_are_split_while_some_are_shut_and_others_open(pair: Pair) -> None:
-    """Then a call has little patience, for its job takes the slot of one that could go on; alone it may wait."""
-    states = [(pair.gates.are_split, pair.gates.patience_seconds(120))]
+    """Then jobs of the shut one make way until it opens; where there is nothing to make way for, they wait."""
+    states = [(pair.gates.are_split, pair.gates.hold_up_seconds(READER), pair.gates.hold_up_seconds(PAINTER))]
     for scene in (pair.reader, pair.painter):
         shut(scene)
-        states.append((pair.gates.are_split, pair.gates.patience_seconds(120)))
+        states.append((pair.gates.are_split, pair.gates.hold_up_seconds(READER), pair.gates.hold_up_seconds(PAINTER)))
     await pair.reader.time.move(61)
     await pair.painter.time.move(61)
 
-    assert [(False, 120), (True, SPLIT_PATIENCE_SECONDS), (False, 120)] == states
+    assert [(False, 0, 0), (True, 60, 0), (False, 0, 0)] == states
     assert not pair.gates.are_split
-    assert 3 == pair.gates.patience_seconds(3)
 
 
 async def test_held_up_is_who_waits_where_it_is_shut(pair: Pair) -> None:
@@ -171,7 +170,7 @@ def cracked() -> bytes:
 async def test_a_model_that_is_shut_for_long_does_not_hold_up_the_others(
     house: House, user: UserId, cracked: bytes
 ) -> None:
-    """More of its jobs than there are slots come first: they are put off, no receive burnt; the others are done at once."""
+    """More of its jobs than there are slots come first: they are put off unclaimed; the others are done at once."""
     readers, painters = Desk(house, user), Desk(house, UserId(f"{user}-painters"))
     photo = await readers.upload(cracked)
     cracks = [await readers.submit("crack-detection", photo) for _ in range(10)]
@@ -185,8 +184,7 @@ async def test_a_model_that_is_shut_for_long_does_not_hold_up_the_others(
     after = [await house.table.get(job.job_id) for job in cracks]
 
     assert [Status.COMPLETED] * 4 == [job.status for job in done]
-    assert [(Status.QUEUED, 1)] * 10 == [(job.status, job.attempt) for job in after]
-    assert all(job.deferred_since is not None for job in after)
+    assert [(Status.QUEUED, 0)] * 10 == [(job.status, job.attempt) for job in after]
     assert (10, 10) == await house.usage(user)
     assert 0 == await house.messages(house.dead_letters_url)
 

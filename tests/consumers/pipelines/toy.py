@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumers.gates import Role
 from consumers.pipelines import Pipeline, Work
 from jobs.model import Output
 
@@ -32,4 +33,4 @@ async def run(work: Work, wish: Dream) -> Output:
     return await work.store(painting, {"meaning": reading.answer.label, "vividness": wish.vividness})
 
 
-PIPELINE: Final = Pipeline(name="toy", input_model=Dream, run=run, units=2)
+PIPELINE: Final = Pipeline(name="toy", input_model=Dream, run=run, first_model=Role.VISION, units=2)

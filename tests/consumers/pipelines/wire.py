@@ -16,7 +16,8 @@ from PIL import Image
 class Wire:
     """Hands every request on, and keeps its body.
 
-    Answers to requests with the word ``breaks_off_at`` lose their last third; paths with ``fails_at`` are not served.
+    Answers to requests with the word ``breaks_off_at`` lose their last third; paths with ``fails_at`` are not served; the next
+    request at ``throttles_at`` is told to come back in so many seconds.
     """
 
     def __init__(self, simulator_url: str, session: ClientSession) -> None:
@@ -26,6 +27,7 @@ class Wire:
         self.breaks_off_at: str | None = None
         self.broken = b""
         self.fails_at: str | None = None
+        self.throttles_at: tuple[str, int] | None = None
 
     async def hand_on(self, request: web.Request) -> web.Response:
         """Ask the simulator."""
@@ -33,6 +35,9 @@ class Wire:
         self.bodies.append(asked)
         if self.fails_at and self.fails_at in request.path:
             return web.json_response({"error": {"code": 503, "status": "UNAVAILABLE"}}, status=503)
+        if self.throttles_at and self.throttles_at[0] in request.path:
+            (_, seconds), self.throttles_at = self.throttles_at, None
+            return web.json_response(_too_many(seconds), status=429)
         headers = {
             name: request.headers[name] for name in ("x-goog-api-key", "Content-Type") if name in request.headers
         }
@@ -47,6 +52,11 @@ class Wire:
     def pictures(self) -> list[Image.Image]:
         """All pictures that were sent."""
         return [Image.open(io.BytesIO(base64.urlsafe_b64decode(data))) for data in _data_in(self.bodies)]
+
+
+def _too_many(seconds: int) -> dict[str, Any]:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{seconds}s"}
+    return {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Later.", "details": [info]}}
 
 
 def _data_in(part: Any) -> Iterator[str]:
