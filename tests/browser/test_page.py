@@ -10,11 +10,8 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.stage import PHOTO
-from tests.browser.visit import PATIENCE_MILLISECONDS, Visit, develop, sign_in, visit
-from tests.conftest import CHECKOUT
+from tests.browser.visit import PATIENCE_MILLISECONDS, PICTURES, Visit, develop, sign_in, visit
 from tests.journey.running import embedded_service
-
-PICTURES = CHECKOUT / "docs" / "images"
 
 
 async def is_painted(seen: Visit, hook: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.visit import overlap, shown_boxes, sign_in, visit
+from tests.browser.visit import PICTURES, overlap, shown_boxes, sign_in, visit
 from tests.drawings import Crack, save_jpeg, wall
 from tests.journey.running import embedded_service
 
@@ -45,6 +45,7 @@ async def test_cracks_are_framed_where_they_are_and_the_threshold_moves_at_once(
         await seen.page.keyboard.press("Home")
         await expect(verdict).to_have_text(re.compile(r"^2 cracks, the surest \d+%\.$"))
         boxes = await shown_boxes(card)
+        await seen.page.screenshot(path=PICTURES / "cracks.png")
         lies_on_photo = await seen.find("boxes", card).evaluate(ON_THE_PHOTO)
         described = await seen.find("boxes", card).get_attribute("aria-label")
         await seen.page.keyboard.press("End")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.visit import sign_in, visit
+from tests.browser.visit import PICTURES, sign_in, visit
 from tests.journey.running import embedded_service
 
 pytestmark = pytest.mark.timeout(180)
@@ -41,6 +41,7 @@ async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(brows
         picture = seen.find("result-image", card)
         painted = await picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)")
         late = await seen.find("keywords", card).inner_text()
+        await seen.page.screenshot(path=PICTURES / "diary.png")
         text = await seen.find("entry-text", card).inner_text()
         emotions = dict(await card.locator("meter").evaluate_all(VALUES))
         named = await card.get_by_role("meter", name="Joy").count()

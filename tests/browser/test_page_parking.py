@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.visit import overlap, shown_boxes, sign_in, visit
+from tests.browser.visit import PICTURES, overlap, shown_boxes, sign_in, visit
 from tests.drawings import Car, save_jpeg, street
 from tests.journey.running import embedded_service
 
@@ -133,6 +133,8 @@ async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Brow
             )
             for which in ("first", "second")
         ]
+        await report.scroll_into_view_if_needed()
+        await seen.page.screenshot(path=PICTURES / "parking.png")
         await seen.find("report-link").first.click()
         await seen.page.wait_for_function(f"({FOCUSED}).startsWith('title-report_')")
         await seen.page.reload()

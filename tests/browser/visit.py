@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.stage import PHOTO
+from tests.conftest import CHECKOUT
 from tests.drawings import Box
 
 PATIENCE_MILLISECONDS = 30_000
+PICTURES = CHECKOUT / "docs" / "images"
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
