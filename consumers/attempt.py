@@ -13,7 +13,8 @@ from typing import Final
 from consumers.acknowledger import Acknowledger
 from consumers.failures import Then
 from consumers.gate_state import NotNow
-from consumers.gemini import CallFailed, Gemini
+from consumers.gemini import Gemini
+from consumers.gemini_wire import CallFailed
 from consumers.heartbeat import Heartbeat
 from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics

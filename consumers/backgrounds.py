@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 from consumers import drawing
 from consumers.boxes import Box
-from consumers.gemini import Vector
+from consumers.gemini_wire import Vector
 from consumers.images import ImageWorker, Picture, inspect, prepare
 
 NEAR_DUPLICATE_BITS: Final = 6

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from consumers.gates import Role
-from consumers.gemini import CallFailed
+from consumers.gemini_wire import CallFailed
 from consumers.pipelines import Pipeline, Share, Work
 from jobs.events import Stage
 from jobs.model import JSON, Output

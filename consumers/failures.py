@@ -1,6 +1,6 @@
 """What can go wrong with a call of Gemini: the classes, what each one means for the job, and how to tell them apart.
 
-Plain data and pure functions: what google-genai raises is taken apart in ``consumers.gemini``.
+Plain data and pure functions: what google-genai raises is taken apart in ``consumers.gemini_wire``.
 """
 
 from __future__ import annotations

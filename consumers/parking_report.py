@@ -8,7 +8,7 @@ from typing import Final
 from consumers import boxes, drawing, occasions, photo_facts, vehicles
 from consumers.boxes import Seen
 from consumers.gates import Role
-from consumers.gemini import CallFailed
+from consumers.gemini_wire import CallFailed
 from consumers.images import Picture
 from consumers.occasions import Occasion
 from consumers.parking_comparison import BoxInput, CamelInput, CropInput, compare

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from consumers.failures import FailureClass, Then
 from consumers.gates import Gates, Role
-from consumers.gemini import Answer, CallFailed, Gemini, GeminiConfig, Painting, Reading, Vector
+from consumers.gemini import Gemini, GeminiConfig
+from consumers.gemini_wire import Answer, CallFailed, Painting, Reading, Vector
 from consumers.images import ImageWorker, Picture, inspect
 from jobs.errors import InvalidImage, PermanentError, UploadNotFound
 from jobs.events import Stage

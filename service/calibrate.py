@@ -23,7 +23,8 @@ from consumers.backgrounds import Scene
 from consumers.gate import Gate, GateConfig
 from consumers.gate_state import GateMetrics, NotNow
 from consumers.gates import Gates
-from consumers.gemini import CallFailed, Gemini, GeminiConfig, Vector, open_session
+from consumers.gemini import Gemini, GeminiConfig, open_session
+from consumers.gemini_wire import CallFailed, Vector
 from consumers.images import ImageWorker, Picture, prepare
 from consumers.metrics import PoolMetrics
 from jobs.errors import InvalidImage

@@ -62,8 +62,8 @@ class House:
     simulator_url: str
 
     @asynccontextmanager
-    async def pool(self, *, slots: int = 8) -> AsyncIterator[Pool]:
-        """Run a pool for the length of the block."""
+    async def pool(self, *, slots: int = 8, makes_way: bool = True) -> AsyncIterator[Pool]:
+        """Run a pool for the length of the block; if it does not make way, it takes jobs in hand whose model is shut."""
         acknowledger = Acknowledger(self.queue)
         heartbeat = Heartbeat(self.workshop.table, self.queue)
         workshop = replace(self.workshop, acknowledger=acknowledger, heartbeat=heartbeat)
@@ -75,7 +75,7 @@ class House:
             acknowledger,
             workshop.meters,
             slots=slots,
-            hold_up=self.hold_up,
+            hold_up=self.hold_up if makes_way else lambda _: 0,
         )
         pool.start()
         try:

@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 from consumers.backgrounds import NEAR_DUPLICATE_BITS, Scene, similarity
 from consumers.boxes import Box
 from consumers.drawing import MASKED_SIDE_PIXELS
-from consumers.gemini import Vector
+from consumers.gemini_wire import Vector
 from consumers.images import ImageWorker, Picture
 from jobs.errors import InvalidImage
 from tests.drawings import Car, save_jpeg, street

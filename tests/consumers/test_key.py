@@ -12,7 +12,8 @@ from consumers.failures import FailureClass, Then
 from consumers.gate import Gate, GateConfig
 from consumers.gate_state import GateMetrics
 from consumers.gates import Gates
-from consumers.gemini import CallFailed, Gemini, GeminiConfig
+from consumers.gemini import Gemini, GeminiConfig
+from consumers.gemini_wire import CallFailed
 from consumers.images import Picture, prepare
 from consumers.metrics import PoolMetrics
 from jobs import aws

@@ -158,7 +158,7 @@ async def test_a_cancel_while_the_reader_is_shut_is_free(desk: Desk) -> None:
     async with house.gates[VISION].admit(5) as permit:
         permit.failed(FailureClass.THROTTLED, 8)
     job = await desk.submit(DIARY, text=HAPPY)
-    async with house.pool():
+    async with house.pool(makes_way=False):
         await desk.waits_at(house.gates[VISION])
         canceled = await control.cancel(await house.table.get(job.job_id))
 

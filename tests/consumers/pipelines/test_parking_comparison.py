@@ -103,7 +103,7 @@ async def test_a_cancel_while_the_model_is_shut_is_free(desk: Desk) -> None:
     async with house.gates[EMBEDDING].admit(5) as permit:
         permit.failed(FailureClass.THROTTLED, 8)
     job = await desk.submit(COMPARISON, first=first, second=second)
-    async with house.pool():
+    async with house.pool(makes_way=False):
         await desk.waits_at(house.gates[EMBEDDING])
         canceled = await control.cancel(await house.table.get(job.job_id))
 
