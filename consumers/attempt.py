@@ -35,7 +35,7 @@ from jobs.events import EventBus, JobEvent, JobProgress, Notice
 from jobs.files import Files
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable
-from jobs.model import Failure, Job, ModelUse, Output, Status
+from jobs.model import JSON, Failure, Job, ModelUse, Output, Status
 from jobs.work_queue import MAX_DELAY_SECONDS, Delivery, WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,7 @@ class Attempt:
         self._stop_reason: type[Exception] | None = None
         self._work_limit: asyncio.Timeout | None = None
         self._use = ModelUse()
+        self._kept: dict[str, JSON] = {}
         self._has_called = False
 
     async def run(self) -> None:
@@ -217,7 +218,9 @@ class Attempt:
             report=self._reporter(job),
             note_call=self._note_call,
             is_billed=self._note_use,
+            keep=self._kept.__setitem__,
             is_last_try=self._delivery.receives >= MAX_RECEIVES,
+            is_last_wait=_waited_seconds(job) > _MAX_DEFERRED_SECONDS - 2 * MAX_DELAY_SECONDS,
         )
         try:
             # Only the work can be stopped; claiming before it and writing after it always run to their end.
@@ -322,7 +325,7 @@ class Attempt:
     async def _defer(self, job: Job, error: NotNow) -> None:
         """Put the job off as a delayed copy of its message: it is not its doing, so it costs no receive."""
         now = clock.now_milliseconds()
-        waited_seconds = (now - (job.deferred_since or now)) / 1000
+        waited_seconds = _waited_seconds(job)
         if waited_seconds > _MAX_DEFERRED_SECONDS:
             await self._fail(job, Failure.of(error, retryable=True), error)
             self._acknowledge()
@@ -351,7 +354,7 @@ class Attempt:
         """Write how it ended, with the patience that the lease has left: the work is done and paid for."""
         patience_seconds = self._workshop.queue.visibility_seconds * _PATIENCE_SHARE
         return await self._workshop.table.apply(
-            job, moves.having_used(self._use, move), patience_seconds=patience_seconds
+            job, moves.having_used(self._use, self._kept, move), patience_seconds=patience_seconds
         )
 
     def _acknowledge(self) -> None:
@@ -363,3 +366,9 @@ class Attempt:
     def _log_extra(self, action: str) -> dict[str, object]:
         delivery = self._delivery
         return {"action": action, "job_id": delivery.job_id, "user_id": self._user_id, "receives": delivery.receives}
+
+
+def _waited_seconds(job: Job) -> float:
+    """Return for how long the job has been put off, in all."""
+    now = clock.now_milliseconds()
+    return (now - (job.deferred_since or now)) / 1000

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from consumers.gate_state import NotNow
 from consumers.gates import Role
 from consumers.gemini_wire import CallFailed
 from consumers.pipelines import Pipeline, Share, Work
@@ -15,6 +17,7 @@ from jobs.model import JSON, Output
 MAX_CHARACTERS: Final = 5000
 MAX_STYLE_CHARACTERS: Final = 100
 MOST_KEYWORDS: Final = 8
+MOST_KEYWORD_CHARACTERS: Final = 40
 DEFAULT_STYLE: Final = "soft watercolour"
 _READ: Final = (
     "You read one diary entry, in Korean or English, and say how its writer felt. label is the mood of the whole entry and "
@@ -36,7 +39,7 @@ class DiaryInput(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     text: str = Field(min_length=1, max_length=MAX_CHARACTERS)
-    date: str | None = None
+    date: datetime.date | None = None
     style: str | None = Field(default=None, max_length=MAX_STYLE_CHARACTERS)
 
 
@@ -60,7 +63,7 @@ class _Mood(BaseModel):
 async def run(work: Work, entry: DiaryInput) -> Output:
     """Read the entry, tell what it says at once, then paint; an entry whose picture cannot be had keeps its text result."""
     work.tell(Stage.PREPARING, 0.05, "Waiting for the reader")
-    reading = await work.calling(0.1, "Reading the entry").ask(_READ, _Mood, text=entry.text)
+    reading = await work.calling(0.1, "Reading the entry").ask(_READ, _Mood, text=entry.text, keep_as="reading")
     mood = reading.answer
     facts = _facts(mood)
     # Not only when the painting begins: its model may be busy for long.
@@ -69,14 +72,15 @@ async def run(work: Work, entry: DiaryInput) -> Output:
     try:
         painting = await work.calling(0.45, "Painting the picture", facts).paint(prompt)
         return await work.store(painting, facts, link_as="imageUrl")
-    except CallFailed as error:
+    except (CallFailed, NotNow) as error:
         if not work.is_final(error):
             raise
+        code = error.policy.code if isinstance(error, CallFailed) else error.code
         return Output(
             url=None,
             model_name=reading.model_name,
             generation_milliseconds=reading.milliseconds,
-            facts=facts | {"imageFailure": {"code": error.policy.code, "message": error.policy.message}},
+            facts=facts | {"imageFailure": {"code": code, "message": error.message}},
             pictures=0,
         )
 
@@ -84,7 +88,7 @@ async def run(work: Work, entry: DiaryInput) -> Output:
 def _facts(mood: _Mood) -> dict[str, JSON]:
     emotions: dict[str, JSON] = mood.emotions.model_dump()
     words = dict.fromkeys(word.strip() for word in mood.keywords)
-    keywords: list[JSON] = [word for word in words if word]
+    keywords: list[JSON] = [word for word in words if 0 < len(word) <= MOST_KEYWORD_CHARACTERS]
     return {
         "sentiment": {"label": mood.label, "score": mood.score, "emotions": emotions},
         "keywords": keywords[:MOST_KEYWORDS],

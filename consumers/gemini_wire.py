@@ -287,7 +287,8 @@ def mapped_errors() -> Iterator[None]:
         failure = classify_http(error.code, error.status, error.details)
         if POLICIES[failure].opens_breaker:
             logger.error("Gemini refuses our requests", extra={"action": "gemini_refused", "status": error.code})  # noqa: TRY400
-        raise CallFailed(failure, retry_delay(error.details)) from error
+        # Without its cause: the answer may quote what the user wrote.
+        raise CallFailed(failure, retry_delay(error.details)) from None
     except TimeoutError as error:
         raise CallFailed(FailureClass.TIMEOUT) from error
     except (aiohttp.ClientError, json.JSONDecodeError) as error:

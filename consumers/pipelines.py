@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from consumers.failures import FailureClass, Then
+from consumers.gate_state import NotNow
 from consumers.gates import Gates, Role
 from consumers.gemini import Gemini, GeminiConfig
 from consumers.gemini_wire import Answer, CallFailed, Painting, Reading, Vector
@@ -53,7 +54,8 @@ class Work:
     """One job in hand and what a pipeline may use for it.
 
     ``report`` tells its owner how far it is; ``note_call`` hears of each call of a model that begins, and ``is_billed`` what
-    its answer costs. ``is_last_try``: if it fails now, it is not tried again.
+    its answer costs. ``keep`` is told by name what the next try need not ask for again. ``is_last_try``: if it fails now, it is
+    not tried again; ``is_last_wait``: if it cannot be done now, it will not be.
     """
 
     job: Job
@@ -63,14 +65,18 @@ class Work:
     report: Report
     note_call: Callable[[], None]
     is_billed: Callable[[ModelUse], None]
+    keep: Callable[[str, JSON], None]
     is_last_try: bool = False
+    is_last_wait: bool = False
 
     def tell(self, stage: Stage, fraction: float, message: str, partial: Mapping[str, JSON] | None = None) -> None:
         """Tell the owner how far it is, and what its result has so far: each telling replaces all before."""
         self.report(Progress(stage=stage, fraction=fraction, message=message, partial=partial or {}))
 
-    def is_final(self, error: CallFailed) -> bool:
+    def is_final(self, error: CallFailed | NotNow) -> bool:
         """Tell whether no other try of this job can bring what this call did not."""
+        if isinstance(error, NotNow):
+            return self.is_last_wait
         then = error.policy.then
         return then is Then.FAIL or (then is Then.REQUEUE and self.is_last_try)
 
@@ -155,10 +161,25 @@ class Calling:
         return await self.work.gemini.paint(prompt, photo, self)
 
     async def ask(
-        self, instruction: str, answer_model: type[Answer], *, photo: Picture | None = None, text: str = ""
+        self,
+        instruction: str,
+        answer_model: type[Answer],
+        *,
+        photo: Picture | None = None,
+        text: str = "",
+        keep_as: str | None = None,
     ) -> Reading[Answer]:
-        """Have the vision model look at the photo, or read the text, and answer in that form. Raises CallFailed and NotNow."""
-        return await self.work.gemini.ask(instruction, answer_model, self, photo=photo, text=text)
+        """Have the vision model look at the photo, or read the text, and answer in that form. Raises CallFailed and NotNow.
+
+        With ``keep_as`` the answer is kept with the job under that name: another try does not ask, and pay, again.
+        """
+        kept = self.work.job.kept.get(keep_as or "")
+        if isinstance(kept, dict):
+            return _read_kept(kept, answer_model)
+        reading = await self.work.gemini.ask(instruction, answer_model, self, photo=photo, text=text)
+        if keep_as is not None:
+            self.work.keep(keep_as, _kept(reading))
+        return reading
 
     async def embed(self, pictures: Iterable[Picture]) -> list[Vector]:
         """Return a vector for each picture. Raises CallFailed and NotNow."""
@@ -172,6 +193,22 @@ class Calling:
     def is_billed(self, use: ModelUse) -> None:
         """Note what the answer costs."""
         self.work.is_billed(use)
+
+
+def _kept(reading: Reading[Answer]) -> dict[str, JSON]:
+    return {
+        "answer": reading.answer.model_dump(mode="json"),
+        "modelName": reading.model_name,
+        "milliseconds": reading.milliseconds,
+    }
+
+
+def _read_kept(kept: Mapping[str, Any], answer_model: type[Answer]) -> Reading[Answer]:
+    return Reading(
+        answer=answer_model.model_validate(kept["answer"]),
+        model_name=kept["modelName"],
+        milliseconds=kept["milliseconds"],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

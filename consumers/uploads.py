@@ -9,11 +9,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
+from consumers.queue_runner import QueueRunner
 from jobs import clock
 from jobs.errors import CloudUnavailable, JobDeleted, QuotaExceeded, RequestError, TooManyJobs
 from jobs.ids import UserId
@@ -23,7 +24,6 @@ from jobs.upload_events import Upload, UploadEventQueue, UploadMessage
 logger = logging.getLogger(__name__)
 
 RequestOf: TypeAlias = Callable[[Upload], Request]
-_MAX_BACKOFF_SECONDS: Final = 10.0
 
 
 class Outcome(StrEnum):
@@ -72,68 +72,31 @@ class UploadIntake:
         self._request_of = request_of
         self._watch = watch
         self._limits = limits or IntakeLimits()
-        self._running: set[asyncio.Task[None]] = set()
-        self._slot_freed = asyncio.Event()
-        self._fetcher: asyncio.Task[None] | None = None
         self._events = prometheus_client.Counter(
             "upload_events", "Events about uploads by what became of them", ["outcome"], registry=registry
         )
         for outcome in Outcome:
             self._events.labels(outcome)
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._runner: QueueRunner[UploadMessage] = QueueRunner(
+            "upload",
+            queue.receive,
+            self._handle,
+            at_once=self._limits.at_once,
+            note_broken=self._events.labels(Outcome.BROKE).inc,
+        )
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done when it died by itself."""
+        return self._runner.failed
 
     def start(self) -> None:
         """Begin to take uploads in."""
-        self._fetcher = asyncio.create_task(self._fetch(), name="upload-fetcher")
-        self._fetcher.add_done_callback(self._note_death)
+        self._runner.start()
 
     async def stop(self, budget_seconds: float) -> None:
         """Fetch no more and let what is in hand end; what does not in that time is taken in by another task."""
-        if self._fetcher is None:
-            return
-        self._fetcher.cancel()
-        await asyncio.wait([self._fetcher])
-        if self._running:
-            await asyncio.wait(self._running, timeout=budget_seconds)
-        late = tuple(self._running)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-
-    async def _fetch(self) -> None:
-        failures = 0
-        while True:
-            free = await self._free_slots()
-            try:
-                messages = await self._queue.receive(free)
-            except CloudUnavailable:
-                failures = min(failures + 1, 6)
-                logger.warning("The upload-events queue does not answer", extra={"action": "upload_receive_failed"})
-                await asyncio.sleep(random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures)))  # noqa: S311
-                continue
-            failures = 0
-            for message in messages:
-                self._start(message)
-
-    async def _free_slots(self) -> int:
-        while len(self._running) >= self._limits.at_once:
-            self._slot_freed.clear()
-            await self._slot_freed.wait()
-        return self._limits.at_once - len(self._running)
-
-    def _start(self, message: UploadMessage) -> None:
-        task = asyncio.create_task(self._handle(message), name="upload-event")
-        self._running.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slot_freed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Its message comes back; at the third time it goes to the dead letters, which raise an alarm.
-            self._events.labels(Outcome.BROKE).inc()
-            logger.error("An upload could not be taken in", exc_info=error, extra={"action": "upload_broke"})
+        await self._runner.stop(budget_seconds)
 
     async def _handle(self, message: UploadMessage) -> None:
         """Settle each upload, and only then remove the message: whoever dies before, another one does it again."""
@@ -213,11 +176,6 @@ class UploadIntake:
             logger.warning("An upload could not be put off", extra=_extra("upload_left", upload))
             return Outcome.LEFT
         return Outcome.PUT_OFF
-
-    def _note_death(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
-            logger.critical("The intake of uploads died", exc_info=error, extra={"action": "upload_intake_died"})
-            self.failed.set_result(None)
 
 
 def _jittered(seconds: float) -> int:

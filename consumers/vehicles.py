@@ -56,7 +56,7 @@ class _Plate(BaseModel):
 
 async def find(work: Work, photo: Picture) -> Found:
     """Find the car or truck that the photo is of; bystanders are counted. Raises CallFailed and NotNow."""
-    reading = await work.calling(0.25, "Looking for the vehicle").ask(_FIND, _Vehicles, photo=photo)
+    reading = await work.calling(0.25, "Looking for the vehicle").ask(_FIND, _Vehicles, photo=photo, keep_as="vehicles")
     seen = list(_seen(reading.answer.vehicles, photo))
     return Found(
         subject=boxes.choose_subject(seen, photo.photo_width, photo.photo_height),
@@ -75,7 +75,7 @@ async def read_plate(work: Work, upload: bytes, subject: Seen, photo: Picture) -
     size = (photo.photo_width, photo.photo_height)
     frame = boxes.surroundings(subject.box, within=size, margin_x=margin, margin_top=margin, margin_bottom=margin)
     vehicle = await work.images.run(lambda: drawing.crop(upload, frame))
-    reading = await work.calling(0.5, "Reading the plate").ask(_READ, _Plate, photo=vehicle)
+    reading = await work.calling(0.5, "Reading the plate").ask(_READ, _Plate, photo=vehicle, keep_as="plate")
     return normal_plate(reading.answer.plate)
 
 

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import prometheus_client
 from prometheus_client import CollectorRegistry
 
+from consumers.queue_runner import QueueRunner
 from consumers.webhook_courier import LEASE_SECONDS, Courier, Outcome, about, jitter
 from jobs import clock
 from jobs.errors import CloudUnavailable
@@ -22,7 +23,6 @@ from jobs.webhook_queue import Order, ReceivedOrder, WebhookQueue
 logger = logging.getLogger(__name__)
 
 _Name = TypeVar("_Name")
-_MAX_BACKOFF_SECONDS: Final = 10.0
 _MAX_TURNED_AWAY_SECONDS: Final = 30.0
 _UNRESOLVED_SECONDS: Final = 4.0
 """Most look-ups are over by then; a name that hangs is given up by the system in some ten seconds."""
@@ -53,69 +53,32 @@ class WebhookWorker:
         self._queue = queue
         self._courier = courier
         self._limits = limits
-        self._running: set[asyncio.Task[None]] = set()
         self._hosts: Tally[str] = Tally()
         self._users: Tally[str] = Tally()
         self._pairs: Tally[tuple[str, str]] = Tally()
-        self._slot_freed = asyncio.Event()
-        self._fetcher: asyncio.Task[None] | None = None
         self._ended = prometheus_client.Counter(
             "webhook_orders", "Orders by what became of them", ["outcome"], registry=registry
         )
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._runner: QueueRunner[ReceivedOrder] = QueueRunner(
+            "webhook",
+            queue.receive,
+            self._handle,
+            at_once=limits.at_once,
+            note_broken=self._ended.labels(Outcome.BROKE).inc,
+        )
+
+    @property
+    def failed(self) -> asyncio.Future[None]:
+        """Done when it died by itself."""
+        return self._runner.failed
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._fetcher = asyncio.create_task(self._fetch(), name="webhook-fetcher")
-        self._fetcher.add_done_callback(self._note_death)
+        self._runner.start()
 
     async def stop(self, budget_seconds: float) -> None:
         """Fetch no more and let what is in hand end; what does not in that time is attempted anew by another task."""
-        if self._fetcher is None:
-            return
-        self._fetcher.cancel()
-        await asyncio.wait([self._fetcher])
-        if self._running:
-            await asyncio.wait(self._running, timeout=budget_seconds)
-        late = tuple(self._running)
-        for task in late:
-            task.cancel()
-        if late:
-            await asyncio.wait(late)
-
-    async def _fetch(self) -> None:
-        failures = 0
-        while True:
-            free = await self._free_slots()
-            try:
-                received = await self._queue.receive(free)
-            except CloudUnavailable:
-                failures = min(failures + 1, 6)
-                logger.warning("The deliveries queue does not answer", extra={"action": "webhook_receive_failed"})
-                await asyncio.sleep(random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures)))  # noqa: S311
-                continue
-            failures = 0
-            for one in received:
-                self._start(one)
-
-    async def _free_slots(self) -> int:
-        while len(self._running) >= self._limits.at_once:
-            self._slot_freed.clear()
-            await self._slot_freed.wait()
-        return self._limits.at_once - len(self._running)
-
-    def _start(self, received: ReceivedOrder) -> None:
-        task = asyncio.create_task(self._handle(received), name="webhook-delivery")
-        self._running.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._slot_freed.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # Its message comes back; at the third time the attempt has failed.
-            self._ended.labels(Outcome.BROKE).inc()
-            logger.error("A delivery broke", exc_info=error, extra={"action": "webhook_broke"})
+        await self._runner.stop(budget_seconds)
 
     async def _handle(self, received: ReceivedOrder) -> None:
         order = received.order
@@ -200,11 +163,6 @@ class WebhookWorker:
             await self._queue.delete(received)
         except CloudUnavailable:
             logger.warning("An order could not be removed", extra={"action": "webhook_not_removed"})
-
-    def _note_death(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
-            logger.critical("The webhook worker died", exc_info=error, extra={"action": "webhook_worker_died"})
-            self.failed.set_result(None)
 
 
 def _leave(tally: Tally[_Name], name: _Name) -> None:

@@ -180,7 +180,7 @@ def event_item(event: Event) -> items.Item:
 def _subject(event: Event) -> items.Item:
     match event:
         case JobEvent(job=job):
-            logged = items.to_item(replace(job, owner=None, lease_until=None))
+            logged = items.to_item(replace(job, owner=None, lease_until=None, kept={}))
             return {"jobId": job.job_id, "version": job.version, "job": logged}
         case UserEvent():
             return {"about": event.about, "data": items.storable(event.data)}

@@ -119,6 +119,8 @@ class Job:
     """Since when it has been put off, through no fault of its own, time and again."""
     use: ModelUse = field(default_factory=ModelUse)
     """What all its finished tries have used; a try that was cut off is missing."""
+    kept: Mapping[str, JSON] = field(default_factory=dict)
+    """What earlier tries have paid for and the next need not ask for again; none once it has ended."""
     output: Output | None = None
     processing_milliseconds: int | None = None
     failure: Failure | None = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from jobs.errors import JobEnded, LostClaim, MessageLost, WorkerLost
 from jobs.events import EventType
-from jobs.model import Charge, Failure, Job, ModelUse, Output, Status
+from jobs.model import JSON, Charge, Failure, Job, ModelUse, Output, Status
 
 MAX_CRASHES: Final = 3
 """A job whose worker has vanished so often ends: something in it may be what kills them."""
@@ -159,12 +159,13 @@ def put_off(owner: str, now: int) -> Move:
     return move
 
 
-def having_used(use: ModelUse, move: Move) -> Move:
-    """Make this move, and add to the job what the models have answered for it."""
+def having_used(use: ModelUse, kept: Mapping[str, JSON], move: Move) -> Move:
+    """Make this move, and add to the job what the models have answered for it; what is kept of that, unless it ends."""
 
     def move_and_add(job: Job) -> Transition:
         transition = move(job)
-        return replace(transition, after=replace(transition.after, use=job.use + use))
+        after = replace(transition.after, use=job.use + use)
+        return replace(transition, after=after if after.terminal else replace(after, kept={**job.kept, **kept}))
 
     return move_and_add
 
@@ -298,7 +299,7 @@ def _check_owner(job: Job, owner: str | None) -> None:
 
 
 def _ended(job: Job, status: Status, now: int) -> Job:
-    return replace(job, status=status, version=job.version + 1, updated_at=now, owner=None, lease_until=None)
+    return replace(job, status=status, version=job.version + 1, updated_at=now, owner=None, lease_until=None, kept={})
 
 
 def _charging(transition: Transition) -> Transition:

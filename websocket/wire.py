@@ -68,7 +68,7 @@ class Metadata(TypedDict):
     """How a result was made."""
 
     generationTime: Milliseconds
-    modelName: str
+    modelName: NotRequired[str]
     outputKey: NotRequired[str]
 
 

@@ -296,10 +296,23 @@ def test_what_the_models_answered_is_added_to_the_job() -> None:
     """Whatever became of the try."""
     first = ModelUse(calls=1, tokens={"prompt": 10, "thoughts": 1})
     again = ModelUse(calls=2, pictures=1, tokens={"prompt": 5, "output": 7})
-    retried = moves.having_used(first, moves.released("me", 3_000))(HELD).after
-    after = moves.having_used(again, moves.completed("me", OUTPUT, 4_000))(replace(HELD, use=retried.use)).after
+    retried = moves.having_used(first, {"reading": 1}, moves.released("me", 3_000))(HELD).after
+    held_again = replace(HELD, use=retried.use, kept=retried.kept)
+    after = moves.having_used(again, {}, moves.completed("me", OUTPUT, 4_000))(held_again).after
 
     assert ModelUse(calls=3, pictures=1, tokens={"output": 7, "prompt": 15, "thoughts": 1}) == after.use
+
+
+def test_what_is_kept_for_the_next_try_goes_with_the_end() -> None:
+    """Each try adds to what the ones before have paid for."""
+    once = moves.having_used(ModelUse(), {"vehicles": 1}, moves.put_off("me", 3_000))(HELD).after
+    twice = moves.having_used(ModelUse(), {"plate": 2}, moves.released("me", 4_000))(replace(HELD, kept=once.kept)).after
+    ended = moves.having_used(ModelUse(), {"more": 3}, moves.completed("me", OUTPUT, 5_000))(
+        replace(HELD, kept=twice.kept)
+    ).after
+
+    assert {"vehicles": 1, "plate": 2} == twice.kept
+    assert {} == ended.kept
 
 
 def test_a_second_message_changes_nothing_visible() -> None:

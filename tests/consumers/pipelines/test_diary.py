@@ -13,6 +13,7 @@ from PIL import ImageStat
 from consumers.attempt import Attempt
 from consumers.diary import MAX_CHARACTERS
 from consumers.failures import FailureClass
+from jobs import clock
 from jobs.control import Control
 from jobs.events import JobProgress, Stage
 from jobs.ids import UserId
@@ -140,7 +141,11 @@ async def test_a_painter_that_fails_once_is_asked_again(desk: Desk) -> None:
 
 
 async def test_a_painter_that_keeps_failing_brings_the_job_back_and_costs_only_the_picture(desk: Desk) -> None:
-    """Others are painted for meanwhile, so it is the job's own: two more tries, and after the third the text stands."""
+    """Others are painted for meanwhile, so it is the job's own: two more tries, and after the third the text stands.
+
+    The entry is read once, and paid for once.
+    """
+    await desk.house.reset_simulator()
     job = await desk.submit(DIARY, text=GLOOMY, style="[[sim:503]]")
     async with desk.house.pool(), others_being_served(desk.house.gate):
         done = await desk.end_of(job)
@@ -149,6 +154,26 @@ async def test_a_painter_that_keeps_failing_brings_the_job_back_and_costs_only_t
     assert 2 == desk.story.events.count("job.retrying")
     assert "provider_failure" == facts(done)["imageFailure"]["code"]
     assert "negative" == facts(done)["sentiment"]["label"]
+    assert 1 == (await desk.house.simulator_stats())["byModel"][VISION]
+    assert {} == done.kept
+
+
+async def test_an_entry_that_has_waited_a_day_for_its_picture_is_completed_without(desk: Desk) -> None:
+    """What it says is known; a day is as long as any job is put off."""
+    house, day_ago = desk.house, clock.now_milliseconds() - (clock.DAY_SECONDS - 60) * 1000
+    job = await desk.submit(DIARY, text=HAPPY)
+    await house.clients.dynamodb.update_item(
+        TableName=house.tables.jobs,
+        Key={"jobId": job.job_id},
+        UpdateExpression="SET deferredSince = :since",
+        ExpressionAttributeValues={":since": day_ago},
+    )
+    house.gate.close_until(time.time() + 3600, "Shut.")
+    [done] = await desk.ended(job)
+
+    assert Status.COMPLETED is done.status
+    assert "positive" == facts(done)["sentiment"]["label"]
+    assert {"code": "provider_failure", "message": "Shut."} == facts(done)["imageFailure"]
 
 
 async def test_a_cancel_while_the_reader_is_shut_is_free(desk: Desk) -> None:

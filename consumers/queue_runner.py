@@ -1,0 +1,100 @@
+"""A queue's messages, each handled in a task of its own, so many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from jobs.errors import CloudUnavailable
+
+logger = logging.getLogger(__name__)
+
+Message = TypeVar("Message")
+_MAX_BACKOFF_SECONDS: Final = 10.0
+
+
+class QueueRunner(Generic[Message]):
+    """Takes as many messages as it has free places. ``failed`` is done when it died by itself: the process must stop then.
+
+    ``receive`` waits for messages, at most so many, and raises CloudUnavailable. A message whose ``handle`` raises is told to
+    ``note_broken``; it comes back by itself. ``name`` stands in the log.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        receive: Callable[[int], Awaitable[Sequence[Message]]],
+        handle: Callable[[Message], Coroutine[Any, Any, None]],
+        *,
+        at_once: int,
+        note_broken: Callable[[], None],
+    ) -> None:
+        self._name = name
+        self._receive = receive
+        self._handle = handle
+        self._at_once = at_once
+        self._note_broken = note_broken
+        self._running: set[asyncio.Task[None]] = set()
+        self._place_freed = asyncio.Event()
+        self._fetcher: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self) -> None:
+        """Begin to fetch."""
+        self._fetcher = asyncio.create_task(self._fetch(), name=f"{self._name}-fetcher")
+        self._fetcher.add_done_callback(self._note_death)
+
+    async def stop(self, budget_seconds: float) -> None:
+        """Fetch no more and let what is in hand end; what does not in that time is handled anew by another task."""
+        if self._fetcher is None:
+            return
+        self._fetcher.cancel()
+        await asyncio.wait([self._fetcher])
+        if self._running:
+            await asyncio.wait(self._running, timeout=budget_seconds)
+        late = tuple(self._running)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _fetch(self) -> None:
+        failures = 0
+        while True:
+            free = await self._free_places()
+            try:
+                messages = await self._receive(free)
+            except CloudUnavailable:
+                failures = min(failures + 1, 6)
+                logger.warning("A queue does not answer", extra={"action": f"{self._name}_receive_failed"})
+                await asyncio.sleep(random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures)))  # noqa: S311
+                continue
+            failures = 0
+            for message in messages:
+                self._begin(message)
+
+    async def _free_places(self) -> int:
+        while len(self._running) >= self._at_once:
+            self._place_freed.clear()
+            await self._place_freed.wait()
+        return self._at_once - len(self._running)
+
+    def _begin(self, message: Message) -> None:
+        task = asyncio.create_task(self._handle(message), name=self._name)
+        self._running.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._place_freed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note_broken()
+            logger.error("A message could not be handled", exc_info=error, extra={"action": f"{self._name}_broke"})
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            logger.critical("A worker died", exc_info=error, extra={"action": f"{self._name}_died"})
+            self.failed.set_result(None)
