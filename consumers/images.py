@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from PIL import ExifTags, Image, ImageOps
+from PIL.JpegImagePlugin import MARKER
 
 from jobs.errors import InvalidImage
 
@@ -25,6 +26,10 @@ MAX_SIDE_PIXELS: Final = 16_000
 MIN_SIDE_PIXELS: Final = 32
 SENT_SIDE_PIXELS: Final = 2048
 """Gemini looks at no more than this; a larger photo only costs upload time."""
+MAX_PIECES: Final = 10_000
+"""Segments of a JPEG or chunks of a PNG: each costs Pillow microseconds, and ten MiB have room for millions."""
+_PNG_BEGINNING: Final = b"\x89PNG\r\n\x1a\n"
+_JPEG_SCAN: Final = 0xFFDA
 _JPEG_QUALITY: Final = 92
 _LYING: Final = (5, 6, 7, 8)
 """The EXIF orientations whose upright picture is as wide as the stored one is high."""
@@ -64,6 +69,10 @@ class ImageWorker:
     async def prepare(self, upload: bytes) -> Picture:
         """Return the photo upright, without its metadata, and not larger than Gemini looks at. Raises InvalidImage."""
         return await self.run(lambda: prepare(upload))
+
+    async def inspect(self, upload: bytes) -> Picture:
+        """Read a picture's header. Raises InvalidImage."""
+        return await self.run(lambda: inspect(upload))
 
     def close(self) -> None:
         """Let the threads go; work in hand is given up."""
@@ -116,7 +125,9 @@ def refusing_unreadable() -> Iterator[None]:
 
 
 def open_photo(content: bytes) -> Image.Image:
-    """Open a picture without decoding it, and refuse what would be too large once decoded."""
+    """Open a picture without decoding it, and refuse what would be too large once decoded, or in too many pieces to read."""
+    if sum(1 for _ in zip(range(MAX_PIECES + 1), _pieces_of(content), strict=False)) > MAX_PIECES:
+        raise InvalidImage("The photo is made of too many pieces.")
     image = Image.open(io.BytesIO(content), formats=PHOTO_FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS[format_of(image)] or max(width, height) > MAX_SIDE_PIXELS:
@@ -124,6 +135,36 @@ def open_photo(content: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE_PIXELS:
         raise InvalidImage(f"The photo is too small: {width} × {height} pixels.")
     return image
+
+
+def _pieces_of(content: bytes) -> Iterator[int]:
+    """Walk through a JPEG or PNG as Pillow does, and yield where each piece begins."""
+    if content.startswith(_PNG_BEGINNING):
+        at, after = len(_PNG_BEGINNING), _after_chunk
+    elif content.startswith(b"\xff\xd8"):
+        at, after = 0, _after_segment
+    else:
+        return  # what WebP is made of costs a hundredth
+    while at < len(content):
+        yield at
+        at = after(content, at)
+
+
+def _after_segment(content: bytes, at: int) -> int:
+    marker = int.from_bytes(content[at : at + 2])
+    if marker == _JPEG_SCAN:
+        return len(content)
+    if content[at] != 0xFF or marker == 0xFFFF:
+        return at + 1  # a stray byte, or one that fills
+    known = MARKER.get(marker)
+    if known is None or known[2] is None:
+        return at + 2  # without a length, for Pillow
+    return at + 2 + max(2, int.from_bytes(content[at + 2 : at + 4]))
+
+
+def _after_chunk(content: bytes, at: int) -> int:
+    is_last = content[at + 4 : at + 8] == b"IEND"
+    return len(content) if is_last else at + 12 + int.from_bytes(content[at : at + 4])
 
 
 def format_of(image: Image.Image) -> str:

@@ -14,6 +14,8 @@ from jobs.errors import PermanentError
 
 _FARTHEST_EAST: Final = timedelta(hours=14)
 """No place's clocks are further ahead of UTC."""
+_EARLIEST: Final = "2020-01-01 00:00:00"
+"""A clock that shows less was never set: cameras begin in 1970, 1980 or 2000."""
 
 
 class MissingMetadata(PermanentError):
@@ -42,7 +44,7 @@ class Said:
 
 def occasion_of(known: PhotoFacts, said: Said, *, given_first: bool) -> Occasion:
     """Take each from the photo where it has it, else from the sender; or the other way round. Raises MissingMetadata."""
-    if known.taken_at is not None and lies_ahead(known.taken_at):
+    if known.taken_at is not None and (known.taken_at < _EARLIEST or lies_ahead(known.taken_at)):
         known = PhotoFacts(position=known.position, taken_at=None)  # a clock that was never set
     first, second = (said.facts, known) if given_first else (known, said.facts)
     position, time = first.position or second.position, first.taken_at or second.taken_at
@@ -75,6 +77,8 @@ def read_said(latitude: object, longitude: object, time: str | None) -> Said:
 def read_time(text: str) -> str:
     """Read a sender's capture time. Raises ValueError with a sentence for the sender."""
     time = photo_facts.parse_capture_time(text)
+    if time < _EARLIEST:
+        raise ValueError("The capture time lies before 2020: the camera's clock was not set.")
     if lies_ahead(time):
         raise ValueError("The capture time lies in the future.")
     return time

@@ -55,22 +55,21 @@ class ComparisonInput(CamelInput):
 async def run(work: Work, wish: ComparisonInput) -> Output:
     """Compare what is behind the vehicles."""
     work.tell(Stage.DOWNLOADING, 0.05, "Fetching the crops")
-    similarity = await compare(work, wish.first, wish.second)
+    similarity = await compare(work, await read_scene(work, wish.first), await read_scene(work, wish.second))
     report = {"reportId": wish.report_id} if wish.report_id else {}
     return Output(
         url=None, model_name="", generation_milliseconds=0, facts={"similarity": similarity, **report}, pictures=0
     )
 
 
-async def compare(work: Work, first: CropInput, second: CropInput) -> float:
-    """Return 0 … 1. Raises InvalidImage for a crop that is gone or unreadable, CallFailed and NotNow."""
+async def compare(work: Work, first: Scene, second: Scene) -> float:
+    """Return 0 … 1. Raises InvalidImage for a crop that is unreadable, CallFailed and NotNow."""
     calling = work.calling(0.75, "Comparing the backgrounds")
-    return await backgrounds.similarity(
-        await _scene(work, first), await _scene(work, second), work.images, calling.embed
-    )
+    return await backgrounds.similarity(first, second, work.images, calling.embed)
 
 
-async def _scene(work: Work, crop: CropInput) -> Scene:
+async def read_scene(work: Work, crop: CropInput) -> Scene:
+    """Fetch a crop. Raises InvalidImage for one that is gone."""
     try:
         content = await work.files.read(crop.url, max_bytes=MAX_UPLOAD_BYTES)
     except UploadNotFound as error:

@@ -6,19 +6,18 @@ from dataclasses import asdict
 from typing import Final
 
 from consumers import boxes, drawing, occasions, photo_facts, vehicles
+from consumers import parking_evidence as evidence
 from consumers.boxes import Seen
 from consumers.gates import Role
-from consumers.gemini_wire import CallFailed
 from consumers.images import Picture
 from consumers.occasions import Occasion
-from consumers.parking_comparison import BoxInput, CamelInput, CropInput, compare
+from consumers.parking_comparison import BoxInput, CamelInput, CropInput
 from consumers.pipelines import Pipeline, Work
 from consumers.vehicles import Found
-from jobs.errors import InvalidImage
 from jobs.events import Stage
 from jobs.model import JSON, Output
-from jobs.parking import Sighting
-from jobs.parking_reports import Compare, ParkingReports
+from jobs.parking import Sighting, photo_of
+from jobs.parking_reports import ParkingReports
 
 NAME: Final = "parking-report"
 
@@ -50,7 +49,7 @@ def pipeline(reports: ParkingReports, threshold: float) -> Pipeline[ParkingInput
 async def _report(work: Work, given: ParkingInput, reports: ParkingReports, threshold: float) -> Output:
     upload = await work.read_upload()
     work.tell(Stage.PREPARING, 0.15, "Reading place and time")
-    known = await work.images.run(lambda: photo_facts.read_facts(upload.content))
+    known, digest = await work.images.run(lambda: (photo_facts.read_facts(upload.content), photo_of(upload.content)))
     said = occasions.said_with(upload.metadata, given.latitude, given.longitude, given.capture_time)
     occasion = occasions.occasion_of(known, said, given_first=given.given_first)
     photo = await work.images.prepare(upload.content)
@@ -63,8 +62,20 @@ async def _report(work: Work, given: ParkingInput, reports: ParkingReports, thre
     facts |= {"vehicleInCrop": crop.vehicle.model_dump()} if crop.vehicle else {}
     if plate is None:
         return _output(found, crop, facts | {"outcome": "no_plate"})
-    sighting = _sighting(work, given, occasion, crop, plate)
-    report = await reports.record(sighting, _comparing(work), threshold)
+    sighting = Sighting(
+        user_id=work.job.user_id,
+        job_id=work.job.job_id,
+        photo=digest,
+        device_id=given.device_id,
+        plate=plate,
+        latitude=occasion.position.latitude,
+        longitude=occasion.position.longitude,
+        capture_time=occasion.time,
+        image_url=work.job.input_url or "",
+        cropped_url=crop.url,
+        vehicle_in_crop=crop.vehicle.box() if crop.vehicle else None,
+    )
+    report = await reports.record(sighting, evidence.finding(work), threshold)
     facts |= {"outcome": "sighting", "plate": plate} | ({"reportId": report.report_id} if report else {})
     return _output(found, crop, facts)
 
@@ -80,44 +91,6 @@ async def _store_crop(work: Work, upload: bytes, subject: Seen, photo: Picture) 
         return CropInput(url=url)
     vehicle = boxes.scaled(within, (picture.photo_width, picture.photo_height), (picture.width, picture.height))
     return CropInput(url=url, vehicle=BoxInput.model_validate(asdict(vehicle)))
-
-
-def _comparing(work: Work) -> Compare:
-    async def compare_sightings(first: Sighting, last: Sighting) -> float | None:
-        """Return None where nothing can be compared, now or later.
-
-        The job is not failed for it: the sighting is kept already, and with a failed job its crop would go.
-        """
-        try:
-            return await compare(work, _crop_of(first), _crop_of(last))
-        except InvalidImage:
-            return None
-        except CallFailed as error:
-            if work.is_final(error):
-                return None
-            raise
-
-    return compare_sightings
-
-
-def _sighting(work: Work, given: ParkingInput, occasion: Occasion, crop: CropInput, plate: str) -> Sighting:
-    return Sighting(
-        user_id=work.job.user_id,
-        job_id=work.job.job_id,
-        device_id=given.device_id,
-        plate=plate,
-        latitude=occasion.position.latitude,
-        longitude=occasion.position.longitude,
-        capture_time=occasion.time,
-        image_url=work.job.input_url or "",
-        cropped_url=crop.url,
-        vehicle_in_crop=crop.vehicle.box() if crop.vehicle else None,
-    )
-
-
-def _crop_of(sighting: Sighting) -> CropInput:
-    box = sighting.vehicle_in_crop
-    return CropInput(url=sighting.cropped_url, vehicle=BoxInput.model_validate(asdict(box)) if box else None)
 
 
 def _facts(found: Found, occasion: Occasion, given: ParkingInput, photo: Picture) -> dict[str, JSON]:

@@ -15,7 +15,6 @@ from PIL import ExifTags, Image
 
 from consumers.images import open_photo, refusing_unreadable
 
-_CELL: Final = Decimal("0.0001")
 _KEPT: Final = Decimal("0.0000000001")
 """A hundredth of a millimetre. So many decimals survive JSON's floats, so that a stored position keeps its cell."""
 _CUTTING: Final = Context(prec=28, rounding=ROUND_DOWN)
@@ -54,12 +53,10 @@ def read_facts(photo: bytes) -> PhotoFacts:
 
 def parse_position(latitude: str | float | Decimal, longitude: str | float | Decimal) -> Position:
     """Read a position in degrees. Raises ValueError, whose sentence begins with the field's name."""
-    return Position(latitude=_degrees("latitude", latitude, 90), longitude=_degrees("longitude", longitude, 180))
-
-
-def cell(position: Position) -> tuple[str, str]:
-    """Name the place's cell: both degrees cut, not rounded, to exactly 4 decimals."""
-    return _cut_to_cell(position.latitude), _cut_to_cell(position.longitude)
+    position = Position(latitude=_degrees("latitude", latitude, 90), longitude=_degrees("longitude", longitude, 180))
+    if _is_nowhere(position):
+        raise ValueError("latitude and longitude are both 0, as programs write that know no place.")
+    return position
 
 
 def parse_capture_time(text: str) -> str:
@@ -91,10 +88,6 @@ def _kept(degrees: Decimal) -> Decimal:
     return _without_negative_zero(degrees.quantize(_KEPT, context=_CUTTING))
 
 
-def _cut_to_cell(degrees: Decimal) -> str:
-    return str(_without_negative_zero(degrees.quantize(_CELL, context=_CUTTING)))
-
-
 def _without_negative_zero(degrees: Decimal) -> Decimal:
     return degrees.copy_abs() if degrees.is_zero() else degrees
 
@@ -106,10 +99,13 @@ def _position_of(image: Image.Image) -> Position | None:
         longitude = _signed(tags[ExifTags.GPS.GPSLongitude], tags[ExifTags.GPS.GPSLongitudeRef], "EW", 180)
     except (KeyError, ValueError, ZeroDivisionError):
         return None
-    # Some phones write it while they still look for satellites; nobody parks there.
-    if latitude == 0 and longitude == 0:
-        return None
-    return Position(latitude=_kept(latitude), longitude=_kept(longitude))
+    position = Position(latitude=_kept(latitude), longitude=_kept(longitude))
+    return None if _is_nowhere(position) else position
+
+
+def _is_nowhere(position: Position) -> bool:
+    """Tell whether it is where both are 0: some phones write it while they still look for satellites; nobody parks there."""
+    return position.latitude == 0 and position.longitude == 0
 
 
 def _signed(parts: object, reference: object, letters: str, most: int) -> Decimal:
@@ -135,12 +131,9 @@ def _exactly(part: object) -> Fraction:
 
 
 def _taken_at_of(image: Image.Image) -> str | None:
+    # Not DateTime: it is when the file was last changed.
     camera = _tags(image, ExifTags.IFD.Exif)
-    written = (
-        camera.get(ExifTags.Base.DateTimeOriginal),
-        camera.get(ExifTags.Base.DateTimeDigitized),
-        _tags(image).get(ExifTags.Base.DateTime),
-    )
+    written = (camera.get(ExifTags.Base.DateTimeOriginal), camera.get(ExifTags.Base.DateTimeDigitized))
     return next(filter(None, map(_time, written)), None)
 
 
@@ -165,9 +158,8 @@ def _text(written: object) -> str:
     return text.strip(_BLANKS)
 
 
-def _tags(image: Image.Image, directory: int | None = None) -> Mapping[int, object]:
+def _tags(image: Image.Image, directory: int) -> Mapping[int, object]:
     try:
-        exif = image.getexif()
-        return dict(exif) if directory is None else exif.get_ifd(directory)
+        return image.getexif().get_ifd(directory)
     except Exception:  # noqa: BLE001 - Pillow's parsers raise whatever broken bytes make them raise; then nothing is known
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -81,7 +82,8 @@ async def read_plate(work: Work, upload: bytes, subject: Seen, photo: Picture) -
 
 def normal_plate(text: str | None) -> str | None:
     """Return a plate of the Korean form without its spaces; None for anything else."""
-    plate = "".join((text or "").split())
+    # Some systems write a syllable as its two or three letters, which look the same.
+    plate = "".join(unicodedata.normalize("NFC", text or "").split())
     return plate if PLATE.fullmatch(plate) else None
 
 

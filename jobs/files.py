@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
 from jobs.aws import FindCredentials
 from jobs.errors import InvalidRequest, UploadNotFound
-from jobs.ids import JobId, UserId
+from jobs.ids import DEVICE_ID, JobId, UserId
 from jobs.links import LinkSigner, OwnAddresses
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
 MAX_UPLOAD_BYTES = 10 * 1024 * 1024
+UPLOAD_NAME: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9._-]{1,200}")
+"""What a file in a user's folder of plain uploads may be called."""
+_REPORT_NAME: Final = re.compile(rf"{DEVICE_ID.pattern}/{UPLOAD_NAME.pattern}")
+"""Within a user's folder of parked cars: the device, then as above."""
+_RESULT_NAME: Final = re.compile(r"job_[A-Za-z0-9]{1,64}\.[a-z0-9]{1,8}")
 METADATA_HEADER = "x-amz-meta-"
 LINK_SECONDS = 24 * 3600
 _KEPT_LINKS = 16_384
 _SIGN_SECONDS = 5.0
 _LINK_REUSE_SECONDS = 300
 _HEAD_SECONDS = 5.0
+_DELETE_SECONDS = 5.0
 DOWNLOAD_LINK_SECONDS = 3600
 EXTENSIONS = {
     "image/jpeg": (".jpg", ".jpeg"),
@@ -121,6 +128,12 @@ class Files:
             )
         return self.upload_url(key)
 
+    async def delete_upload(self, url: str) -> None:
+        """Take away an upload, given as ``s3://bucket/key``, that is there or not. Raises CloudUnavailable alone."""
+        with aws.unavailable_whatever_it_says():
+            async with asyncio.timeout(_DELETE_SECONDS):
+                await self._client.delete_object(Bucket=_bucket(url), Key=items.s3_key(url))
+
     def upload_url(self, key: str) -> str:
         """Name an upload as ``s3://bucket/key``."""
         return f"s3://{self._upload_bucket}/{key}"
@@ -131,13 +144,13 @@ class Files:
         It may be an ``s3://`` or an HTTP address, also a signed link. Raises InvalidRequest, with the field's name, for
         everything else: the same for what is another's, elsewhere, or no address.
         """
-        own = (
-            self.upload_url(uploads_of(user_id)),
-            self.upload_url(reports_of(user_id)),
-            f"s3://{self._result_bucket}/{results_of(user_id)}",
-        )
+        shapes = {
+            self.upload_url(uploads_of(user_id)): UPLOAD_NAME,
+            self.upload_url(reports_of(user_id)): _REPORT_NAME,
+            f"s3://{self._result_bucket}/{results_of(user_id)}": _RESULT_NAME,
+        }
         named = self._own.read(url) or ""
-        if not named.startswith(own):
+        if not any(named.startswith(own) and shape.fullmatch(named, len(own)) for own, shape in shapes.items()):
             raise InvalidRequest(f"{field} must be the address of a photo of yours in this service", field=field)
         return named
 
@@ -198,6 +211,19 @@ class Files:
                 Key=key,
                 Body=content,
                 ContentType=content_type,
+                ServerSideEncryption="AES256",
+            )
+        return f"s3://{self._result_bucket}/{key}"
+
+    async def write_evidence(self, report_id: str, photo: str, content: bytes) -> str:
+        """Store a parking report's own copy of a crop, a JPEG, and return its ``s3://bucket/key``, which names no user."""
+        key = f"evidence/{report_id}/{photo}.jpg"
+        with aws.mapped_errors():
+            await self._client.put_object(
+                Bucket=self._result_bucket,
+                Key=key,
+                Body=content,
+                ContentType="image/jpeg",
                 ServerSideEncryption="AES256",
             )
         return f"s3://{self._result_bucket}/{key}"

@@ -1,10 +1,11 @@
-"""Identifiers of jobs and events."""
+"""Identifiers of users, their devices, jobs and events."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
-from typing import NewType
+from typing import Final, NewType
 
 from jobs import clock
 
@@ -12,12 +13,18 @@ JobId = NewType("JobId", str)
 UserId = NewType("UserId", str)
 EventId = NewType("EventId", str)
 
-
+USER_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|@+=-]{0,254}")
+"""What a user may be called: it is a folder's name in keys of files, and ends at the slash behind it."""
+DEVICE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a user may call what photos are taken with."""
 _ANONYMOUS = "anonymous-"
 
 
 def anonymous_user(address: str) -> UserId:
-    """Name the user who calls without a token from an address, which the name does not show."""
+    """Name the user who calls without a token from an address.
+
+    The name does not show the address, but it is no secret kept: whoever has the name finds an IPv4 address by hashing them all.
+    """
     return UserId(_ANONYMOUS + hashlib.sha256(address.encode()).hexdigest()[:32])
 
 

@@ -36,8 +36,11 @@ def to_item(row: Row) -> items.Item:
         "createdAt": clock.iso(report.created_at),
         "updatedAt": clock.iso(report.updated_at),
         "writeIds": list(row.write_ids),
+        "firstCopy": report.first_copy,
+        "lastCopy": report.last_copy,
+        "similarity": None if report.similarity is None else items.storable(report.similarity),
     }
-    return item if report.similarity is None else item | {"similarity": items.storable(report.similarity)}
+    return {name: value for name, value in item.items() if value is not None}
 
 
 def from_item(item: Mapping[str, Any]) -> Row:
@@ -52,6 +55,8 @@ def from_item(item: Mapping[str, Any]) -> Row:
         report_bool=item["reportBool"],
         created_at=clock.milliseconds(item["createdAt"]),
         updated_at=clock.milliseconds(item["updatedAt"]),
+        first_copy=item.get("firstCopy"),
+        last_copy=item.get("lastCopy"),
     )
     return Row(report, tuple(item["writeIds"]))
 
@@ -60,7 +65,7 @@ def sighting_item(sighting: Sighting) -> items.Item:
     """Write a sighting."""
     item = {
         "userId": sighting.user_id,
-        "jobId": sighting.job_id,
+        "photo": sighting.photo,
         "deviceId": sighting.device_id,
         "plateString": sighting.plate,
         # As text: DynamoDB's numbers end at 38 digits, and a fraction of a camera's may not.
@@ -68,10 +73,19 @@ def sighting_item(sighting: Sighting) -> items.Item:
         "longitude": str(sighting.longitude),
         "captureTime": sighting.capture_time,
         "imageUrl": sighting.image_url,
-        "croppedUrl": sighting.cropped_url,
+        **crop_item(sighting),
     }
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def crop_item(sighting: Sighting) -> items.Item:
+    """Write what another job that looks at the same photo makes anew; a box that is not known is None."""
     box = sighting.vehicle_in_crop
-    return item if box is None else item | {"vehicleInCrop": asdict(box)}
+    return {
+        "jobId": sighting.job_id,
+        "croppedUrl": sighting.cropped_url,
+        "vehicleInCrop": None if box is None else asdict(box),
+    }
 
 
 def read_sighting(item: Mapping[str, Any]) -> Sighting:
@@ -80,6 +94,7 @@ def read_sighting(item: Mapping[str, Any]) -> Sighting:
     return Sighting(
         user_id=UserId(item["userId"]),
         job_id=JobId(item["jobId"]),
+        photo=item["photo"],
         device_id=item["deviceId"],
         plate=item["plateString"],
         latitude=Decimal(item["latitude"]),
@@ -87,5 +102,5 @@ def read_sighting(item: Mapping[str, Any]) -> Sighting:
         capture_time=item["captureTime"],
         image_url=item["imageUrl"],
         cropped_url=item["croppedUrl"],
-        vehicle_in_crop=None if box is None else Box(**{side: int(pixels) for side, pixels in box.items()}),
+        vehicle_in_crop=None if not box else Box(**{side: int(pixels) for side, pixels in box.items()}),
     )

@@ -1,4 +1,4 @@
-"""Parking sightings and reports in DynamoDB: matched by key, written on conditions, never scanned."""
+"""Parking reports in DynamoDB: made of sightings, written on conditions, and read by those whose sightings they rest on."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, parking, parking_items
-from jobs.actions import Action, cancellation_codes, failed_conditions
+from jobs.actions import Action, failed_conditions
 from jobs.errors import CloudUnavailable, InvalidRequest, RequestError
 from jobs.events import UserEvent
 from jobs.ids import UserId
-from jobs.parking import Pair, Report, Sighting
+from jobs.parking import Evidence, Pair, Report, Sighting
 from jobs.parking_items import Row
+from jobs.parking_sightings import ParkingSightings
 from jobs.told_writes import News, ToldWrites
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
-SIGHTING_LIFE_DAYS: Final = 30
 _CONFLICT_TRIES: Final = 8
 _WRITES_REMEMBERED: Final = 8
-_PHOTO: Final = "photo#"
 _REPORT_ID: Final = re.compile(r"report_[0-9a-f]{32}", re.ASCII)
 _CURSOR: Final = re.compile(r"([0-9a-f]{11})\.(report_[0-9a-f]{32})", re.ASCII)
 
-Compare: TypeAlias = Callable[[Sighting, Sighting], Awaitable[float | None]]
-"""Says how alike the backgrounds of the first and the last are, 0 … 1; None when they cannot be compared."""
+Compare: TypeAlias = Callable[[Pair, Mapping[str, str]], Awaitable[Evidence]]
+"""Compares two sightings and copies their crops, but for those of which there is a copy: by photo, where it lies."""
 
 
 class ReportNotFound(RequestError):
@@ -45,34 +44,39 @@ class ReportPage(NamedTuple):
 
 
 class ParkingReports:
-    """Keeps sightings for thirty days, and for good the reports that they make. All errors may be CloudUnavailable."""
+    """Keeps sightings for a while, and for good the reports that they make. All errors may be CloudUnavailable."""
 
     def __init__(self, client: DynamoDBClient, writes: ToldWrites, *, sightings_table: str, reports_table: str) -> None:
         self._client = client
         self._writes = writes
-        self._sightings_table = sightings_table
+        self._sightings = ParkingSightings(client, writes, table=sightings_table)
         self._reports_table = reports_table
 
     async def record(self, sighting: Sighting, compare: Compare, threshold: float) -> Report | None:
         """Keep a sighting, and make or change the report that it belongs to; return that report, if there is one.
 
-        A second time changes nothing: a photo is seen once in a place, whatever else is said of it later. ``compare`` is
-        awaited before a report is written, with what the report would rest on; ``report_bool`` is true from ``threshold`` on.
+        A photo is seen once, whoever sends it and whatever is said of it later: the first account stays, and a later one of
+        its owner's finds the report of the first. ``compare`` is awaited before a report is written, with what it would rest
+        on, and again while that has not been compared; ``report_bool`` is true from ``threshold`` on.
         Raises what ``compare`` raises; the sighting is then kept all the same.
         """
         # First kept, then looked for others: of two workers that do so at once, at least one sees both.
-        await self._keep(sighting)
+        place_plate = await self._sightings.keep(sighting)
+        if place_plate is None:
+            return None
         write_id = self._writes.new_id()
-        compared: dict[Pair, float | None] = {}
+        compared: dict[Pair, Evidence] = {}
         for _ in range(_CONFLICT_TRIES):
-            row = await self._row(parking.report_id_of(sighting.place_plate))
+            row = await self._row(parking.report_id_of(place_plate))
             before = row.report if row else None
-            pair = parking.find_pair([*(before.pair if before else ()), *await self._extremes(sighting.place_plate)])
-            if pair is None or (before is not None and pair == before.pair):
+            pair = parking.find_pair(await self._sightings.extremes(place_plate), before)
+            if pair is None or (before is not None and parking.is_settled(before, pair)):
                 return before
             if pair not in compared:
-                compared[pair] = await compare(*pair)
+                compared[pair] = await compare(pair, before.copies if before else {})
             after = parking.next_report(before, pair, compared[pair], threshold, clock.now_milliseconds())
+            if after is before:
+                return before
             if (written := await self._write(row, after, write_id)) is not None:
                 return written
         raise CloudUnavailable
@@ -107,44 +111,6 @@ class ParkingReports:
         found = {item["reportId"]: parking_items.from_item(item).report for item in rows}
         reports = tuple(found[item["reportId"]] for item in members)
         return ReportPage(reports, _write_cursor(reports[-1]) if len(response["Items"]) > limit else None)
-
-    async def _keep(self, sighting: Sighting) -> None:
-        """Store a sighting, unless its photo is known in this place."""
-        ends = clock.now_milliseconds() // 1000 + SIGHTING_LIFE_DAYS * clock.DAY_SECONDS
-        place = {"placePlate": sighting.place_plate, "ttl": ends}
-        photo = place | {"capturedAt": _PHOTO + sighting.photo}
-        row = place | {"capturedAt": sighting.captured_at} | parking_items.sighting_item(sighting)
-        actions = [
-            {
-                "Put": {
-                    "TableName": self._sightings_table,
-                    "Item": photo,
-                    "ConditionExpression": "attribute_not_exists(capturedAt)",
-                }
-            },
-            {"Put": {"TableName": self._sightings_table, "Item": row}},
-        ]
-        try:
-            await aws.retrying(lambda: self._writes.transact(actions))
-        except ClientError as error:
-            if "ConditionalCheckFailed" not in cancellation_codes(error):
-                raise
-
-    async def _extremes(self, place_plate: str) -> list[Sighting]:
-        """Read the earliest and the latest sighting."""
-        return [*await self._outermost(place_plate, latest=False), *await self._outermost(place_plate, latest=True)]
-
-    async def _outermost(self, place_plate: str, *, latest: bool) -> list[Sighting]:
-        query: dict[str, Any] = {
-            "TableName": self._sightings_table,
-            "KeyConditionExpression": "placePlate = :place AND capturedAt < :photos",
-            "ExpressionAttributeValues": {":place": place_plate, ":photos": _PHOTO},
-            "ScanIndexForward": not latest,
-            "ConsistentRead": True,
-            "Limit": 1,
-        }
-        response = await aws.retrying(lambda: self._client.query(**query))
-        return [parking_items.read_sighting(item) for item in response["Items"]]
 
     async def _row(self, report_id: str) -> Row | None:
         rows = await self._get(_key(report_id))

@@ -12,16 +12,15 @@ from pydantic import BaseModel, Field, ValidationError
 
 from jobs import aws, clock
 from jobs.aws import LONG_POLL_SECONDS
-from jobs.ids import JobId, UserId
+from jobs.ids import DEVICE_ID, USER_ID, JobId, UserId
 from jobs.work_queue import MAX_BATCH, MAX_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs.client import SQSClient
 
 PREFIX: Final = "reports/"
-DEVICE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KEY: Final = re.compile(
-    rf"{PREFIX}(?P<user>[A-Za-z0-9][A-Za-z0-9_.:|@+=-]{{0,254}})/(?P<device>{DEVICE_ID.pattern})"
+    rf"{PREFIX}(?P<user>{USER_ID.pattern})/(?P<device>{DEVICE_ID.pattern})"
     r"/(?P<timestamp>[0-9]{8,17})_[A-Za-z0-9-]{8,64}\.(?i:jpe?g|png|webp)"
 )
 _PLAUSIBLE: Final = range(

@@ -198,6 +198,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             jobs=table,
             users=UserTable(ground.clients.dynamodb, settings.users_table),
             files=ground.files,
+            images=ground.images,
             submission=submission,
             admission=admission,
             control=control,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, cast
-from weakref import WeakValueDictionary
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from consumers.images import inspect
+from consumers.images import ImageWorker
 from jobs.errors import InvalidImage, InvalidRequest
 from jobs.files import MAX_UPLOAD_BYTES
 from jobs.ids import UserId
@@ -33,7 +33,12 @@ MAX_FORM_BYTES: Final = MAX_UPLOAD_BYTES + 64 * 1024
 MAX_PARTS: Final = 8
 MAX_FIELD_BYTES: Final = 1024
 PHOTO_FIELDS: Final = ("file", "image")
-FORM_SECONDS: Final = 30.0
+FORM_SECONDS: Final = 45.0
+"""The wait for room included, and less than the minute after which an original's client gives up."""
+PAUSE_SECONDS: Final = 5.0
+"""How long nothing of a form may arrive: nobody holds room for what does not come."""
+Grow: TypeAlias = Callable[[int], Awaitable[None]]
+"""Takes room for so many bytes more. Raises TooBusy."""
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:
@@ -75,26 +80,55 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class Seats:
-    """Room in memory for so many photos at once, and for so many of one user: a crowd waits a moment, then comes again."""
+    """Room in memory for photos, taken when their bytes begin to arrive, for those of one user too; a crowd waits, then comes again.
 
-    def __init__(self, *, most: int = 16, most_of_one: int = 8, patience_seconds: float = 5.0) -> None:
-        self._room = asyncio.Semaphore(most)
-        self._most_of_one = most_of_one
+    Whoever only holds a connection open takes none.
+    """
+
+    def __init__(
+        self,
+        *,
+        most_bytes: int = 16 * MAX_UPLOAD_BYTES,
+        most_bytes_of_one: int = 6 * MAX_UPLOAD_BYTES,
+        patience_seconds: float = 25.0,
+    ) -> None:
+        self._free = most_bytes
+        self._most_bytes_of_one = most_bytes_of_one
         self._patience_seconds = patience_seconds
-        self._of_users: WeakValueDictionary[UserId, asyncio.Semaphore] = WeakValueDictionary()
+        self._held: Counter[UserId] = Counter()
+        self._freed = asyncio.Event()
 
     @asynccontextmanager
-    async def taken(self, user_id: UserId) -> AsyncIterator[None]:
-        """Hold a seat. Raises TooBusy."""
-        own = self._of_users.setdefault(user_id, asyncio.Semaphore(self._most_of_one))
-        async with AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(self._patience_seconds):
-                    await stack.enter_async_context(own)
-                    await stack.enter_async_context(self._room)
-            except TimeoutError as error:
-                raise TooBusy from error
-            yield
+    async def taken(self, user_id: UserId) -> AsyncIterator[Grow]:
+        """Sit down for a photo, with no room yet: it grows with the photo, and is free again in the end."""
+        held = 0
+
+        async def grow(count: int) -> None:
+            nonlocal held
+            await self._wait_for_room(user_id, count)
+            self._note(user_id, count)
+            held += count
+
+        try:
+            yield grow
+        finally:
+            self._note(user_id, -held)
+            freed, self._freed = self._freed, asyncio.Event()
+            freed.set()
+
+    async def _wait_for_room(self, user_id: UserId, count: int) -> None:
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                while count > min(self._free, self._most_bytes_of_one - self._held[user_id]):
+                    await self._freed.wait()
+        except TimeoutError as error:
+            raise TooBusy from error
+
+    def _note(self, user_id: UserId, count: int) -> None:
+        self._free -= count
+        self._held[user_id] += count
+        if not self._held[user_id]:
+            del self._held[user_id]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +140,20 @@ class PhotoForm:
     fields: Mapping[str, str]
 
 
-async def read_photo(request: web.Request) -> PhotoForm:
-    """Read a form with one photo in the field ``file`` or ``image``, 10 MiB at most. Take a seat first: all of it is in memory.
+async def read_photo(request: web.Request, grow: Grow, images: ImageWorker) -> PhotoForm:
+    """Read a form with one photo in the field ``file`` or ``image``, 10 MiB at most, all of it in memory, with a seat that grows.
 
-    Raises NoImageFile, InvalidImageFile, BodyTooLarge, UnsupportedMediaType and InvalidRequest.
+    Raises NoImageFile, also for a body that is no such form, InvalidImageFile, BodyTooLarge, TooBusy and InvalidRequest.
     """
     if request.content_type != "multipart/form-data":
-        raise UnsupportedMediaType("Send the photo as multipart/form-data") if request.can_read_body else NoImageFile
+        raise NoImageFile
     if (request.content_length or 0) > MAX_FORM_BYTES:
         raise _too_large()
-    form = await _read_form(request)
+    form = await _read_form(request, grow)
     if not form.photo:
         raise NoImageFile
     try:
-        picture = inspect(form.photo)
+        picture = await images.inspect(form.photo)
     except InvalidImage as error:
         raise InvalidImageFile from error
     return PhotoForm(content=form.photo, content_type=picture.content_type, fields=form.fields)
@@ -131,8 +165,8 @@ class _Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def _read_form(request: web.Request) -> _Form:
-    form = _Form()
+async def _read_form(request: web.Request, grow: Grow) -> _Form:
+    form, size = _Form(), min(request.content_length or MAX_UPLOAD_BYTES, MAX_UPLOAD_BYTES)
     try:
         async with asyncio.timeout(FORM_SECONDS):
             reader = MultipartReader(request.headers, cast(StreamReader, _Capped(request.content)))
@@ -140,36 +174,50 @@ async def _read_form(request: web.Request) -> _Form:
                 part = await reader.next()
                 if part is None:
                     return form
-                await _take(form, part)
+                await _take(form, part, grow, size)
     except TimeoutError as error:
-        raise InvalidRequest(f"The form did not arrive within {FORM_SECONDS:g} seconds") from error
+        sentence = f"The form must arrive within {FORM_SECONDS:g} seconds, and without a pause of {PAUSE_SECONDS:g}"
+        raise InvalidRequest(sentence) from error
     # Besides its own errors, the reader asserts and decodes what the sender wrote.
     except (web.RequestPayloadError, HttpProcessingError, ValueError, RuntimeError, AssertionError) as error:
         raise InvalidRequest("The form could not be read") from error
     raise InvalidRequest(f"The form must have at most {MAX_PARTS} fields")
 
 
-async def _take(form: _Form, part: MultipartReader | BodyPartReader) -> None:
+async def _take(form: _Form, part: MultipartReader | BodyPartReader, grow: Grow, size: int) -> None:
     if isinstance(part, MultipartReader):
         raise InvalidRequest("The form must not have forms within")
     name = part.name or ""
-    if name not in PHOTO_FIELDS:
-        form.fields[name] = (await _read_part(part, MAX_FIELD_BYTES, name)).decode(errors="replace")
-    elif form.photo:
-        raise InvalidRequest("Send one photo at a time", field=name)
+    if name in PHOTO_FIELDS:
+        if form.photo:
+            raise InvalidRequest("Send one photo at a time", field=name)
+        form.photo = await _read_photo(part, grow, size)
+    elif part.filename:
+        await part.release()  # a file that nobody asked for; the whole form is bounded
     else:
-        form.photo = await _read_part(part, MAX_UPLOAD_BYTES, name)
+        form.fields[name] = await _read_field(part, name)
 
 
-async def _read_part(part: BodyPartReader, most_bytes: int, name: str) -> bytes:
+async def _read_photo(part: BodyPartReader, grow: Grow, size: int) -> bytes:
     content = io.BytesIO()  # its value is no second copy
     while not part.at_eof():
-        content.write(await part.read_chunk())
-        if content.tell() > most_bytes:
-            raise (
-                _too_large() if most_bytes == MAX_UPLOAD_BYTES else BodyTooLarge(f"The field {name[:40]!r} is too long")
-            )
+        chunk = await part.read_chunk()
+        if not content.tell():
+            # All of it at once: a crowd of photos that have each begun would wait for one another.
+            await grow(size)
+        content.write(chunk)
+        if content.tell() > MAX_UPLOAD_BYTES:
+            raise _too_large()
     return content.getvalue()
+
+
+async def _read_field(part: BodyPartReader, name: str) -> str:
+    content = b""
+    while not part.at_eof():
+        content += await part.read_chunk()
+        if len(content) > MAX_FIELD_BYTES:
+            raise BodyTooLarge(f"The field {name[:40]!r} is too long")
+    return content.decode(errors="replace")
 
 
 def _too_large() -> BodyTooLarge:
@@ -177,7 +225,10 @@ def _too_large() -> BodyTooLarge:
 
 
 class _Capped:
-    """A body that ends with BodyTooLarge where it goes on for too long, also in what nobody looks at."""
+    """A body that ends with BodyTooLarge where it goes on for too long, also in what nobody looks at.
+
+    Raises TimeoutError where nothing of it arrives.
+    """
 
     def __init__(self, content: StreamReader) -> None:
         self._content = content
@@ -187,11 +238,13 @@ class _Capped:
 
     async def read(self, size: int = -1) -> bytes:
         self._check()
-        return await self._content.read(size)
+        async with asyncio.timeout(PAUSE_SECONDS):
+            return await self._content.read(size)
 
     async def readline(self, **options: Any) -> bytes:
         self._check()
-        return await self._content.readline(**options)
+        async with asyncio.timeout(PAUSE_SECONDS):
+            return await self._content.readline(**options)
 
     def _check(self) -> None:
         if self._content.total_bytes > MAX_FORM_BYTES:

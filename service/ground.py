@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from consumers.images import ImageWorker
 from jobs import aws
 from jobs.aws import Clients
 from jobs.conditions import Conditions
@@ -38,6 +39,7 @@ class Ground:
     table: JobTable
     parking_reports: ParkingReports
     files: Files
+    images: ImageWorker
     queue: WorkQueue
     webhooks: WebhookGround
 
@@ -49,6 +51,8 @@ async def open_ground(stack: AsyncExitStack, settings: Settings) -> Ground:
         collector(registry=registry)
     conditions = Conditions()
     stack.callback(conditions.close)
+    images = ImageWorker()
+    stack.callback(images.close)
     webhooks = webhook_ground(clients, settings)
     redis = await _open_redis(stack, settings, registry, conditions)
     bus = redis or InProcessBus()
@@ -73,6 +77,7 @@ async def open_ground(stack: AsyncExitStack, settings: Settings) -> Ground:
             result_bucket=settings.result_bucket,
             upload_link_seconds=settings.presigned_url_expiration,
         ),
+        images=images,
         queue=WorkQueue(
             clients.sqs,
             clients.receiver,

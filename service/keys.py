@@ -22,8 +22,6 @@ UNCOUNTED_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("UNCOUNTED_RES
 """The resources that anyone may ask for at any rate."""
 SUBMIT_RESOURCES = web.AppKey[frozenset[web.AbstractResource]]("SUBMIT_RESOURCES")
 """The resources that start jobs."""
-PIPELINE_NAMES = web.AppKey[tuple[str, ...]]("PIPELINE_NAMES")
-"""The kinds of job that the routes offer."""
 SEATS = web.AppKey("SEATS", Seats)
 
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

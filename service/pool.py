@@ -13,7 +13,6 @@ from consumers.gate_state import GateMetrics
 from consumers.gates import Gates
 from consumers.gemini import Gemini, GeminiConfig
 from consumers.heartbeat import Heartbeat
-from consumers.images import ImageWorker
 from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines, by_name, hold_up
 from consumers.pool import Pool
@@ -41,8 +40,7 @@ def pipelines(settings: Settings, ground: Ground) -> Pipelines:
 
 
 async def open_pool(stack: AsyncExitStack, settings: Settings, ground: Ground) -> tuple[Pool, Spending]:
-    meters, images, slots = PoolMetrics(ground.registry), ImageWorker(), settings.worker_slots
-    stack.callback(images.close)
+    meters, slots = PoolMetrics(ground.registry), settings.worker_slots
     config = GeminiConfig(
         image_model=settings.model_name,
         vision_model=settings.vision_model_name,
@@ -62,7 +60,7 @@ async def open_pool(stack: AsyncExitStack, settings: Settings, ground: Ground) -
         queue=ground.queue,
         files=ground.files,
         gemini=Gemini(session, config, key, gates, meters, spending.note),
-        images=images,
+        images=ground.images,
         bus=ground.bus,
         pipelines=pipelines(settings, ground),
         heartbeat=heartbeat,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from consumers import styles
 from consumers.addresses import MAX_URL_CHARACTERS
@@ -33,7 +33,15 @@ def _absent_if_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
 OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
+Degrees = Annotated[float, BeforeValidator(_no_truth)]
+"""A latitude or longitude; true and false are none, which pydantic takes for 1 and 0."""
 
 
 class _RequestModel(BaseModel):

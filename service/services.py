@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
+from consumers.images import ImageWorker
 from jobs.admission import Admission
 from jobs.conditions import Conditions
 from jobs.control import Control
@@ -31,6 +32,7 @@ class Services:
     jobs: JobTable
     users: UserTable
     files: Files
+    images: ImageWorker
     submission: Submission
     waiting: Waiting
     admission: Admission

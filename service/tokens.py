@@ -15,7 +15,7 @@ import aiohttp
 import jwt
 
 from jobs.errors import CloudUnavailable, Unauthorized
-from jobs.ids import UserId, is_anonymous
+from jobs.ids import USER_ID, UserId, is_anonymous
 from jobs.model import Caller
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class TokenVerifier:
         claims = self._decode(token, key)
         if not _is_for(claims, self._client_id):
             raise Unauthorized("Unauthorized: the token is not meant for this service")
-        if is_anonymous(claims["sub"]):
+        if is_anonymous(claims["sub"]) or not USER_ID.fullmatch(claims["sub"]):
             raise Unauthorized("Unauthorized: the token is not valid")
         return _Verified(caller=_caller(claims), key=key)
 

@@ -38,7 +38,6 @@ def add_routes(app: web.Application, settings: Settings) -> None:
     app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes(submits))
     app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES, *webhooks.ROUTES])
     app.add_routes([route for pipeline in PIPELINES.values() for route in pipeline.others])
-    app[keys.PIPELINE_NAMES] = tuple(PIPELINES)
     app[keys.ANONYMOUS_HANDLERS] = _anonymous_handlers(settings.anonymous_pipelines)
 
 

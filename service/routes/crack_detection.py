@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
 
 from consumers.crack_detection import PIPELINE, CrackInput
-from jobs.errors import InvalidImage, InvalidRequest, JobNotFound, UploadNotFound
+from jobs.errors import CloudUnavailable, InvalidImage, InvalidRequest, JobNotFound, RequestError, UploadNotFound
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
+from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Job
 from jobs.submission import Submitted
 from service import keys
@@ -19,6 +21,8 @@ from service.pipeline_routes import PipelineRoutes
 from service.routes.jobs import read_job_id
 from service.routes.submissions import answered, read_key, submit
 from service.schemas import parse
+
+logger = logging.getLogger(__name__)
 
 NAME: Final = PIPELINE.name
 RESULT_CACHING: Final = "private, max-age=300"
@@ -50,16 +54,38 @@ async def result(request: web.Request) -> web.Response:
 
 
 async def _take_in(request: web.Request) -> Submitted:
-    # A function of its own, for while its caller waits for the job the photo should not stay in memory.
-    user_id = request[keys.CALLER].user_id
-    async with request.app[keys.SEATS].taken(user_id):
-        form = await read_photo(request)
+    """Store the photo and take the job in; the photo stays only where it may be a job's."""
+    wish, key, url = await _store(request)
+    try:
+        submitted = await submit(request, NAME, wish, key=key, input_url=url, units=PIPELINE.units)
+    except RequestError:
+        # Any other error leaves a job, or does not know whether there is one.
+        await _throw_away(request, url)
+        raise
+    if submitted.job.input_url != url:
+        await _throw_away(request, url)
+    return submitted
+
+
+async def _store(request: web.Request) -> tuple[CrackInput, IdempotencyKey | None, str]:
+    # A function of its own, for while its callers wait for the job the photo should not stay in memory.
+    user_id, services = request[keys.CALLER].user_id, request.app[keys.SERVICES]
+    async with request.app[keys.SEATS].taken(user_id) as grow:
+        form = await read_photo(request, grow, services.images)
         wish = _wish({**request.query, **form.fields})
         key = read_key(request, wish, photo=form.content)
-        url = await request.app[keys.SERVICES].files.write_upload(
+        url = await services.files.write_upload(
             user_id, form.content, content_type=form.content_type, extension=EXTENSIONS[form.content_type][0]
         )
-    return await submit(request, NAME, wish, key=key, input_url=url, units=PIPELINE.units)
+    return wish, key, url
+
+
+async def _throw_away(request: web.Request, url: str) -> None:
+    try:
+        await request.app[keys.SERVICES].files.delete_upload(url)
+    except CloudUnavailable:
+        extra = {"action": "throw_away_photo"}
+        logger.warning("A photo that is no job's stays until uploads expire", extra=extra, exc_info=True)
 
 
 def _wish(said: Mapping[str, str]) -> CrackInput:

@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from consumers.diary import PIPELINE, DiaryInput
+from consumers.diary import MAX_CHARACTERS, PIPELINE, DiaryInput
 from jobs.errors import InvalidRequest
 from service.bodies import read_object
 from service.pipeline_routes import PipelineRoutes
@@ -35,4 +35,6 @@ def _read_entry(body: dict[str, object]) -> DiaryInput:
         raise
 
 
-ROUTES: Final = PipelineRoutes(name=NAME, submits=(web.post("/diary", write),))
+ROUTES: Final = PipelineRoutes(
+    name=NAME, submits=(web.post("/diary", write),), page_config={"maxDiaryCharacters": MAX_CHARACTERS}
+)

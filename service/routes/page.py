@@ -7,11 +7,11 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from consumers import crack_detection, diary
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
+from jobs.model import JSON
 from service import keys
 from service.routes.health import health_view
-from service.schemas import MAX_PROMPT
+from service.routes.pipelines import PIPELINES
 
 PAGE: Final = Path(__file__).parents[1] / "page"
 # Looked up, not resolved: no path leads out of the folder, and a missing file is an error like any other.
@@ -47,20 +47,18 @@ async def favicon(_: web.Request) -> web.StreamResponse:
 
 async def app_config(request: web.Request) -> web.Response:
     """Tell the page how this service is set up."""
-    settings, pipelines = request.app[keys.SETTINGS], request.app[keys.PIPELINE_NAMES]
-    return web.json_response(
-        {
-            "demo": settings.embedded,
-            "simulated": list(settings.simulated),
-            "dailyLimit": settings.daily_limit,
-            "maxUploadBytes": MAX_UPLOAD_BYTES,
-            "contentTypes": list(EXTENSIONS),
-            "maxPromptLength": MAX_PROMPT,
-            "pipelines": list(pipelines),
-            "maxDiaryCharacters": diary.MAX_CHARACTERS,
-            "crackThreshold": crack_detection.DEFAULT_THRESHOLD,
-        }
-    )
+    settings = request.app[keys.SETTINGS]
+    config: dict[str, JSON] = {
+        "demo": settings.embedded,
+        "simulated": list(settings.simulated),
+        "dailyLimit": settings.daily_limit,
+        "maxUploadBytes": MAX_UPLOAD_BYTES,
+        "contentTypes": list(EXTENSIONS),
+        "pipelines": list(PIPELINES),
+    }
+    for pipeline in PIPELINES.values():
+        config |= pipeline.page_config
+    return web.json_response(config)
 
 
 ROUTES: Final = (

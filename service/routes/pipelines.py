@@ -8,6 +8,9 @@ from typing import Final
 from service.pipeline_routes import PipelineRoutes
 from service.routes import crack_detection, diary, parking_report, profile_photo
 
+UNNAMED: Final = profile_photo.NAME
+"""Whose photo it is when ``POST /upload`` names no pipeline: callers of the original know of one only."""
+
 PIPELINES: Final[Mapping[str, PipelineRoutes]] = {
     routes.name: routes
     for routes in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,16 +10,15 @@ from aiohttp import web
 from consumers import styles
 from consumers.profile_photo import PIPELINE, PortraitInput
 from jobs.errors import UploadNotFound
-from jobs.files import UploadLink, uploads_of
+from jobs.files import UPLOAD_NAME, UploadLink, uploads_of
 from jobs.ids import UserId
 from service import keys
 from service.bodies import read_object
 from service.pipeline_routes import PipelineRoutes
-from service.routes.submissions import accepted, read_key, submit
-from service.schemas import GenerateRequest, UploadRequest, parse
+from service.routes.submissions import accepted, read_key, submit, unless_claimed
+from service.schemas import MAX_PROMPT, GenerateRequest, UploadRequest, parse
 
 NAME: Final = PIPELINE.name
-_UPLOAD_NAME: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9._-]{1,200}")
 
 
 async def list_styles(_: web.Request) -> web.Response:
@@ -33,14 +31,9 @@ async def generate(request: web.Request) -> web.Response:
     wish = parse(GenerateRequest, await read_object(request))
     key = read_key(request, wish)
     services = request.app[keys.SERVICES]
-    user_id = request[keys.CALLER].user_id
-    _check_key(wish.file_key, user_id)
-    try:
+    _check_key(wish.file_key, request[keys.CALLER].user_id)
+    async with unless_claimed(request, key):
         await services.files.check_upload(wish.file_key)
-    except UploadNotFound:
-        # A wish that was granted before is answered as it was then.
-        if key is None or not await services.jobs.is_claimed(user_id, key):
-            raise
     submitted = await submit(
         request,
         NAME,
@@ -65,7 +58,7 @@ async def sign_upload(request: web.Request, photo: UploadRequest, _: Mapping[str
 def _check_key(key: str, user_id: UserId) -> None:
     """Answer another user's key like one that was never uploaded, which tells nothing."""
     prefix = uploads_of(user_id)
-    if not key.startswith(prefix) or not _UPLOAD_NAME.fullmatch(key, len(prefix)):
+    if not key.startswith(prefix) or not UPLOAD_NAME.fullmatch(key, len(prefix)):
         raise UploadNotFound
 
 
@@ -84,4 +77,5 @@ ROUTES: Final = PipelineRoutes(
     submits=(web.post("/generate", generate),),
     public=(web.get("/styles", list_styles),),
     sign_upload=sign_upload,
+    page_config={"maxPromptLength": MAX_PROMPT},
 )

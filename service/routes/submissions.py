@@ -7,14 +7,15 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from jobs.errors import CloudUnavailable, InvalidRequest
+from jobs.errors import CloudUnavailable, InvalidRequest, UploadNotFound
 from jobs.ids import UserId
 from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Job, Status
@@ -49,6 +50,16 @@ def read_key(
         asked.append(hashlib.sha256(photo).hexdigest())
     canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return IdempotencyKey(text=given[0], body_hash=hashlib.sha256(canonical.encode()).hexdigest())
+
+
+@asynccontextmanager
+async def unless_claimed(request: web.Request, key: IdempotencyKey | None) -> AsyncIterator[None]:
+    """Let it pass that an upload is gone, when an earlier request with this key was taken in: it is answered as it was then."""
+    try:
+        yield
+    except UploadNotFound:
+        if key is None or not await request.app[keys.SERVICES].jobs.is_claimed(request[keys.CALLER].user_id, key):
+            raise
 
 
 async def submit(

@@ -10,8 +10,7 @@ from jobs.errors import InvalidRequest, Unauthorized
 from jobs.ids import is_anonymous
 from service import keys
 from service.bodies import read_object
-from service.routes import profile_photo
-from service.routes.pipelines import PIPELINES
+from service.routes.pipelines import PIPELINES, UNNAMED
 from service.schemas import UploadRequest, parse
 
 
@@ -19,7 +18,7 @@ async def presign(request: web.Request) -> web.Response:
     """Sign a PUT of one photo, straight to S3."""
     body = await read_object(request)
     photo = parse(UploadRequest, body)
-    pipeline = photo.pipeline or profile_photo.NAME
+    pipeline = photo.pipeline or UNNAMED
     if pipeline not in SIGNERS:
         raise InvalidRequest(f"pipeline must be one of {', '.join(SIGNERS)}", field="pipeline")
     _check_caller(request, pipeline)

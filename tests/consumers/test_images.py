@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import struct
 import subprocess
 import sys
 import threading
 import time
+import zlib
 
 import pytest
 from PIL import Image
 
-from consumers.images import ImageWorker, prepare
+from consumers.images import MAX_PIECES, ImageWorker, inspect, prepare
 from jobs.errors import InvalidImage
 from tests.conftest import CHECKOUT
 
@@ -91,6 +93,82 @@ def test_a_transparent_picture_lies_on_white() -> None:
         pixel = image.getpixel((32, 32))
 
     assert (255, 255, 255) == pixel
+
+
+def encoded(kind: str) -> bytes:
+    """Make a small picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    """Write a chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+JPEG, PNG = encoded("JPEG"), encoded("PNG")
+SCAN, DATA, END = JPEG.index(b"\xff\xda"), PNG.index(b"IDAT") - 4, PNG.index(b"IEND") - 4
+
+
+def with_more(photo: bytes, at: int, piece: bytes, count: int = MAX_PIECES) -> bytes:
+    """Put the piece into the photo so often."""
+    return photo[:at] + piece * count + photo[at:]
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        with_more(JPEG, 2, b"\xff\xe1\0\2"),
+        with_more(JPEG, SCAN, b"\xff\xfe\0\2"),
+        with_more(JPEG, 2, b"\xff\xe1\0\0"),
+        with_more(JPEG, 2, b"\xff\xd0"),
+        with_more(JPEG, SCAN, b"\xff\xf0\xff\xff"),
+        with_more(JPEG, SCAN, b"\xff\0"),
+        with_more(JPEG, SCAN, b"\xff"),
+        with_more(JPEG, SCAN, b"\0"),
+        with_more(PNG, DATA, chunk(b"aaAa")),
+        with_more(PNG, DATA, chunk(b"tEXt", b"a\0b")),
+        with_more(PNG, DATA, chunk(b"IDAT")),
+        with_more(PNG, END, chunk(b"aaAa")),
+    ],
+    ids=[
+        "APP",
+        "COM",
+        "no length",
+        "RST",
+        "unread length",
+        "escaped",
+        "fill",
+        "stray",
+        "PNG",
+        "text",
+        "data",
+        "behind",
+    ],
+)
+def test_a_photo_of_very_many_pieces_is_refused(photo: bytes) -> None:
+    """Pillow's loop over them would hold its thread for seconds, and could not be stopped."""
+    for read in (inspect, prepare):
+        with pytest.raises(InvalidImage, match="too many pieces"):
+            read(photo)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        with_more(JPEG, 2, b"\xff\xe1\xff\xff" + bytes(65_533), 100),
+        with_more(JPEG, SCAN, b"\xff", 100),
+        with_more(PNG, DATA, chunk(b"tEXt", b"a\0" + bytes(1000)), 1000),
+        JPEG + bytes(2 * MAX_PIECES),
+        PNG + bytes(24 * MAX_PIECES),
+        encoded("WEBP"),
+    ],
+    ids=["a long profile", "filled", "notes", "behind a JPEG", "behind a PNG", "WebP"],
+)
+def test_a_photo_of_some_pieces_is_read(photo: bytes) -> None:
+    """However long they are, and whatever lies behind it."""
+    assert (64, 64) == (inspect(photo).width, prepare(photo).height)
 
 
 async def test_waiting_for_a_thread_is_no_fault_of_the_photo() -> None:

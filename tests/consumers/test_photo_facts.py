@@ -15,7 +15,8 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
 
-from consumers.photo_facts import PhotoFacts, Position, cell, parse_capture_time, parse_position, read_facts
+from consumers.photo_facts import PhotoFacts, Position, parse_capture_time, parse_position, read_facts
+from jobs import parking
 from jobs.errors import InvalidImage
 
 SEOUL = ("37.5665", "126.978")
@@ -56,6 +57,11 @@ def exif_in_floats(latitude: tuple[float, ...], longitude: tuple[float, ...]) ->
     entries.append((4, 12, 3, struct.pack(">L", 104)))
     body = b"".join(struct.pack(">HHL", *entry[:3]) + entry[3] for entry in entries)
     return head + struct.pack(">H", 4) + body + struct.pack(">L6d", 0, *latitude, *longitude)
+
+
+def cell(position: Position) -> tuple[str, str]:
+    """Name the place's cell."""
+    return parking.cut(position.latitude), parking.cut(position.longitude)
 
 
 def place_of(exif: Image.Exif) -> tuple[str, str] | None:
@@ -167,8 +173,8 @@ def test_decimal_degrees_and_minutes_are_read() -> None:
     [
         ({"DateTimeOriginal": "2026:11:20 09:00:00", "DateTime": "2027:01:01 00:00:00"}, "2026-11-20 09:00:00"),
         ({"DateTimeDigitized": "2026:11:20 09:00:01", "DateTime": "2027:01:01 00:00:00"}, "2026-11-20 09:00:01"),
-        ({"DateTime": "2026:11:20 09:00:02"}, "2026-11-20 09:00:02"),
-        ({"DateTimeOriginal": "0000:00:00 00:00:00", "DateTime": "2026:11:20 09:00:02"}, "2026-11-20 09:00:02"),
+        ({"DateTime": "2026:11:20 09:00:02"}, None),
+        ({"DateTimeOriginal": "0000:00:00 00:00:00", "DateTime": "2026:11:20 09:00:02"}, None),
         (
             {"DateTimeOriginal": "    :  :     :  :  ", "DateTimeDigitized": "2026:11:20 09:00:03"},
             "2026-11-20 09:00:03",
@@ -184,7 +190,7 @@ def test_decimal_degrees_and_minutes_are_read() -> None:
     ],
 )
 def test_the_time_is_the_first_that_can_be_one(times: dict[str, object], expected: str | None) -> None:
-    """Of the moment of exposure, of digitizing, of the last change."""
+    """Of the moment of exposure and of digitizing; that of the last change tells of no car."""
     assert expected == read_facts(photo(exif_at(**times))).taken_at
 
 
@@ -242,6 +248,7 @@ def test_what_is_no_photo_is_refused() -> None:
         (-37.12349, -0.00019, ("-37.1234", "-0.0001")),
         (-0.00001, -0.0, ("0.0000", "0.0000")),
         ("-0.00009", "-0", ("0.0000", "0.0000")),
+        ("0", "126.978", ("0.0000", "126.9780")),
         (0.1 + 0.2, 1e-05, ("0.3000", "0.0000")),
         (90, -180, ("90.0000", "-180.0000")),
         (Decimal("37.5"), " 127 ", ("37.5000", "127.0000")),
@@ -255,9 +262,10 @@ def test_a_cell_is_cut_not_rounded(
     assert expected == cell(parse_position(latitude, longitude))
 
 
-@given(st.integers(-900_000, 900_000), st.integers(-1_800_000, 1_800_000))
-def test_a_cells_corner_lies_in_it(latitude: int, longitude: int) -> None:
+@given(st.integers(-900_000, 900_000), st.integers(1, 1_800_000), st.sampled_from([-1, 1]))
+def test_a_cells_corner_lies_in_it(latitude: int, longitude: int, side: int) -> None:
     """As text and as a float, whose binary form may lie a hair below, and as degrees, minutes and seconds."""
+    longitude *= side
     written = (f"{Decimal(latitude) / 10_000:.4f}", f"{Decimal(longitude) / 10_000:.4f}")
     expected = tuple(text if float(text) else "0.0000" for text in written)
 
@@ -278,7 +286,7 @@ def test_a_cells_corner_in_seconds_lies_in_it(latitude: int, north: str) -> None
     assert f"{sign}{Decimal(latitude) / 10_000:.4f}" == found[0]
 
 
-@given(st.fractions(-90, 90), st.fractions(-180, 180))
+@given(st.fractions(-90, 90), st.fractions(-180, Fraction(-1, 10**9)))
 def test_a_stored_position_keeps_its_cell(latitude: Fraction, longitude: Fraction) -> None:
     """Results carry it as JSON's floats."""
     position = parse_position(float(latitude), float(longitude))
@@ -301,6 +309,13 @@ def test_a_longitude_that_is_none_is_named(wrong: str | float) -> None:
     """The same."""
     with pytest.raises(ValueError, match=r"^longitude must"):
         parse_position(37, wrong)
+
+
+@pytest.mark.parametrize("nought", [0, "-0", 0.0, "1e-11"])
+def test_a_sender_does_not_park_on_null_island_either(nought: str | float) -> None:
+    """It is what programs write that know no place."""
+    with pytest.raises(ValueError, match=r"^latitude and longitude are both 0"):
+        parse_position(nought, nought)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -123,6 +124,7 @@ def sighting(capture_time: str) -> parking.Sighting:
         latitude=Decimal("37.5665"),
         longitude=Decimal("126.978"),
         capture_time=capture_time,
+        photo=hashlib.sha256(capture_time.encode()).hexdigest(),
         image_url="s3://uploads/reports/alice/cam-1/1.png",
         cropped_url="s3://results/reports/alice/1.png",
     )

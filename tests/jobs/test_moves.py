@@ -306,7 +306,9 @@ def test_what_the_models_answered_is_added_to_the_job() -> None:
 def test_what_is_kept_for_the_next_try_goes_with_the_end() -> None:
     """Each try adds to what the ones before have paid for."""
     once = moves.having_used(ModelUse(), {"vehicles": 1}, moves.put_off("me", 3_000))(HELD).after
-    twice = moves.having_used(ModelUse(), {"plate": 2}, moves.released("me", 4_000))(replace(HELD, kept=once.kept)).after
+    twice = moves.having_used(ModelUse(), {"plate": 2}, moves.released("me", 4_000))(
+        replace(HELD, kept=once.kept)
+    ).after
     ended = moves.having_used(ModelUse(), {"more": 3}, moves.completed("me", OUTPUT, 5_000))(
         replace(HELD, kept=twice.kept)
     ).after

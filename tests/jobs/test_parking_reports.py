@@ -6,7 +6,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 from uuid import uuid4
@@ -16,129 +15,16 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from jobs import clock, told_writes
-from jobs.actions import Actions, Tables
+from jobs import clock
+from jobs.actions import Tables
 from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.errors import CloudUnavailable, InvalidRequest
-from jobs.event_log import Cursor, EventLog
-from jobs.events import InProcessBus, Notice, UserEvent
-from jobs.ids import EventId, UserId, new_job_id
-from jobs.model import Box
-from jobs.parking import PARKED_SECONDS, Report, Sighting, announcement, find_pair
-from jobs.parking_reports import ParkingReports, ReportNotFound
-from jobs.told_writes import ToldWrites
+from jobs.events import UserEvent
+from jobs.ids import UserId
+from jobs.parking import PARKED_SECONDS, Evidence, Pair, Report, announcement, find_pair
+from jobs.parking_reports import ReportNotFound
 from tests.aws_faults import AnswersLost, Refuses, RefusesCalls
-
-NINE = datetime.fromisoformat("2026-11-20 09:00:00")
-THRESHOLD = 0.8
-
-
-class Eye:
-    """Compares backgrounds as it is told to, and notes which."""
-
-    def __init__(self, similarity: float | None = 0.93) -> None:
-        self.similarity = similarity
-        self.seen: list[tuple[int, int]] = []
-
-    async def __call__(self, first: Sighting, last: Sighting) -> float | None:
-        """Compare."""
-        self.seen.append((_seconds(first), _seconds(last)))
-        return self.similarity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lot:
-    """A parking lot of one car that no other test sees."""
-
-    clients: Clients
-    tables: Tables
-    environment: Mapping[str, str]
-    bus: InProcessBus
-    eye: Eye
-    plate: str
-
-    def reports(self, client: object = None, offer: told_writes.Offer | None = None) -> ParkingReports:
-        """Open the tables, on a client that misbehaves if one is given."""
-        dynamodb = cast(Any, client or self.clients.dynamodb)
-        writes = ToldWrites(dynamodb, Actions(self.tables), self.tables.events, self.bus, offer)
-        return ParkingReports(
-            dynamodb,
-            writes,
-            sightings_table=self.environment["PARKING_SIGHTINGS_TABLE"],
-            reports_table=self.environment["PARKING_REPORTS_TABLE"],
-        )
-
-    def sighting(self, user: UserId, seconds: int, **changes: Any) -> Sighting:
-        """Take a photo of the car so many seconds after nine."""
-        job_id = new_job_id()
-        taken = Sighting(
-            user_id=user,
-            job_id=job_id,
-            device_id="phone-1",
-            plate=self.plate,
-            latitude=Decimal("37.566512345678901234567890123456789012345678"),
-            longitude=Decimal("-126.97801"),
-            capture_time=(NINE + timedelta(seconds=seconds)).isoformat(" "),
-            image_url=f"s3://uploads/reports/{user}/phone-1/{job_id}.jpg",
-            cropped_url=f"s3://results/{job_id}.jpg",
-            vehicle_in_crop=Box(x=300, y=280, width=640, height=400),
-        )
-        return replace(taken, **changes)
-
-    async def record(self, sighting: Sighting, client: object = None) -> Report | None:
-        """Record a sighting."""
-        return await self.reports(client).record(sighting, self.eye, THRESHOLD)
-
-    async def see(self, user: UserId, *seconds: int) -> Report | None:
-        """Record sightings, one after the other; return what came of the last."""
-        report = None
-        for moment in seconds:
-            report = await self.record(self.sighting(user, moment))
-        return report
-
-    async def reported(self, user: UserId, *seconds: int) -> Report:
-        """Record sightings that are a report."""
-        report = await self.see(user, *seconds)
-        assert report is not None
-        return report
-
-    async def log(self, user: UserId) -> list[UserEvent]:
-        """Read the user's events."""
-        log = EventLog(self.clients.dynamodb, self.tables.events)
-        start = Cursor(event_id=EventId("0" * 28), digest="")
-        return [event async for event in log.since(user, start) if isinstance(event, UserEvent)]
-
-    async def told(self, user: UserId) -> list[int]:
-        """Read which versions the user's log tells of."""
-        return [cast(int, event.data["version"]) for event in await self.log(user)]
-
-    def watch(self, user: UserId) -> list[Notice]:
-        """Watch what the bus tells the user."""
-        seen: list[Notice] = []
-        self.bus.subscribe(user, seen.append)
-        return seen
-
-    async def rows(self, place_plate: str) -> list[Mapping[str, Any]]:
-        """Read all that is kept of one place."""
-        answer = await self.clients.dynamodb.query(
-            TableName=self.environment["PARKING_SIGHTINGS_TABLE"],
-            KeyConditionExpression="placePlate = :place",
-            ExpressionAttributeValues={":place": place_plate},
-            ConsistentRead=True,
-        )
-        return cast(list[Mapping[str, Any]], answer["Items"])
-
-
-def open_lot(clients: Clients, tables: Tables, environment: Mapping[str, str]) -> Lot:
-    """Open a lot for a car of its own."""
-    return Lot(
-        clients=clients,
-        tables=tables,
-        environment=environment,
-        bus=InProcessBus(),
-        eye=Eye(),
-        plate=f"12가{uuid4().hex}",
-    )
+from tests.jobs.parking_lot import THRESHOLD, Lot, open_lot, span
 
 
 @pytest.fixture
@@ -151,15 +37,6 @@ def lot(clients: Clients, tables: Tables, cloud_environment: Mapping[str, str]) 
 def other() -> UserId:
     """Name another user nobody has seen."""
     return UserId(str(uuid4()))
-
-
-def _seconds(sighting: Sighting) -> int:
-    return round((sighting.captured - NINE).total_seconds())
-
-
-def span(report: Report | None) -> tuple[int, int] | None:
-    """Say from when to when the car stood there, in seconds after nine."""
-    return None if report is None else (_seconds(report.first), _seconds(report.last))
 
 
 @pytest.mark.parametrize("order", [(0, PARKED_SECONDS), (PARKED_SECONDS, 0)])
@@ -230,26 +107,15 @@ async def test_a_sighting_delivered_again_is_the_same_sighting(lot: Lot, user: U
     assert 2 == sum("captureTime" in row for row in await lot.rows(first.place_plate))
 
 
-async def test_a_photo_is_no_second_sighting_of_itself(lot: Lot, user: UserId) -> None:
-    """A second job says that the same photo was taken at another time, or crops it anew: the first account stays."""
-    first = lot.sighting(user, 0)
-    again = replace(lot.sighting(user, 3600), image_url=first.image_url)
-    results = [await lot.record(one) for one in (first, again)]
-    report = await lot.record(lot.sighting(user, 300))
-
-    assert [None, None] == results
-    assert report is not None
-    assert ((0, 300), first) == (span(report), report.first)
-    assert report == await lot.record(again)
-
-
 async def test_sightings_expire_after_thirty_days(lot: Lot, user: UserId) -> None:
     """All that is kept of them, counted from when they came."""
     sighting = lot.sighting(user, -10_000_000)
     earliest = clock.now_milliseconds() // 1000 + 30 * clock.DAY_SECONDS
     await lot.record(sighting)
 
-    assert [True, True] == [earliest <= row["ttl"] < earliest + 60 for row in await lot.rows(sighting.place_plate)]
+    rows = [*await lot.rows(sighting.place_plate), *await lot.rows(f"photo#{sighting.photo}")]
+
+    assert [True, True] == [earliest <= row["ttl"] < earliest + 60 for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +170,7 @@ async def test_backgrounds_decide_whether_it_is_confirmed(
 async def test_a_comparison_that_fails_costs_no_sighting(lot: Lot, user: UserId) -> None:
     """The next try makes the report."""
 
-    async def fail(first: Sighting, last: Sighting) -> float | None:
+    async def fail(pair: Pair, copies: Mapping[str, str]) -> Evidence:
         raise CloudUnavailable
 
     await lot.see(user, 0)
@@ -443,7 +309,7 @@ async def test_a_lost_answer_and_a_change_meanwhile_leave_nobody_untold(lot: Lot
     assert ([1, 2, 2], [1, 2], [2]) == (await lot.told(user), await lot.told(other), await lot.told(third))
 
 
-async def _refuse(first: Sighting, last: Sighting) -> float | None:
+async def _refuse(pair: Pair, copies: Mapping[str, str]) -> Evidence:
     raise ValueError("not now")
 
 

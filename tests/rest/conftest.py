@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from prometheus_client import CollectorRegistry
 
 from consumers.addresses import Addresses
+from consumers.images import ImageWorker
 from jobs.admission import Admission
 from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.conditions import Conditions
@@ -104,6 +105,7 @@ class _Parts:
     environment: Mapping[str, str]
     clients: Clients
     verifier: TokenVerifier
+    images: ImageWorker
 
     def settings(self, changes: Mapping[str, Any]) -> Settings:
         named: dict[str, Any] = {name.lower(): value for name, value in self.environment.items()}
@@ -129,6 +131,7 @@ class _Parts:
             jobs=jobs,
             users=UserTable(clients.dynamodb, settings.users_table),
             files=files,
+            images=self.images,
             submission=submission,
             waiting=Waiting(jobs, bus),
             admission=Admission(submission, bus),
@@ -163,7 +166,9 @@ def start(
 ) -> Start:
     """Hand over what starts the service."""
     verifier = TokenVerifier(session, issuers.NAME, jwks_url, issuers.CLIENT_ID)
-    parts = _Parts(environment=cloud_environment, clients=clients, verifier=verifier)
+    images = ImageWorker()
+    opened.callback(images.close)
+    parts = _Parts(environment=cloud_environment, clients=clients, verifier=verifier, images=images)
 
     async def start_service(
         *, demo_sign_in: DemoSignIn | None = None, clients: Clients | None = None, **changes: Any

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import io
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from jobs.aws import Clients
 from jobs.files import MAX_UPLOAD_BYTES
-from jobs.ids import JobId, UserId
+from jobs.ids import JobId
 from jobs.model import JSON, Job
-from service import keys
-from service.bodies import FORM_SECONDS, Seats
-from service.errors import TooBusy
 from tests.rest.api import Answer, Api, a_form, a_photo, complete, fail
 from tests.rest.conftest import Start
 
@@ -34,7 +31,6 @@ FACTS: dict[str, JSON] = {
     "height": 64,
 }
 NO_WAIT = {"Prefer": "wait=0"}
-NO_FILE, NO_IMAGE = (400, "no_image_file"), (400, "invalid_image")
 
 
 def detect(api: Api, form: Any = None, **options: Any) -> asyncio.Task[Answer]:
@@ -202,212 +198,62 @@ async def test_the_same_photo_under_a_key_is_one_job(api: Api) -> None:
     assert await api.usage() == (1, 1)
 
 
-# ---- What is no photo ----
+async def photos_of(api: Api) -> list[str]:
+    """Read which photos of the user are stored."""
+    listed = await api.clients.s3.list_objects_v2(Bucket=api.upload_bucket, Prefix=f"uploads/{api.user}/")
+    return [f"s3://{api.upload_bucket}/{item['Key']}" for item in listed.get("Contents", [])]
 
 
-def parts(*bodies: bytes) -> bytes:
-    """Write a form by hand."""
-    return b"".join(b"--b\r\n" + body + b"\r\n" for body in bodies) + b"--b--\r\n"
+async def test_only_photos_of_jobs_are_kept(start: Start) -> None:
+    """Not those of requests that were refused, or answered as before."""
+    api = await start(daily_limit=1)
+    key = {"Idempotency-Key": "k", **NO_WAIT}
+    answers = [
+        await detect(api, headers=key),
+        await detect(api, headers=key),
+        await detect(api, a_form(a_photo(side=65)), headers=key),
+        await detect(api, headers=NO_WAIT),
+    ]
+    job = await api.newest_job()
+
+    assert [202, 202, 422, 429] == [answer.status for answer in answers]
+    assert [job.input_url] == await photos_of(api)
 
 
-def part(name: str, content: bytes) -> bytes:
-    """Write a part by hand."""
-    return f'Content-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + content
+async def test_a_job_that_the_queue_refused_keeps_its_photo(start: Start, cloud_environment: Mapping[str, str]) -> None:
+    """For it may be retried."""
+    api = await start(sqs_queue_url=f"{cloud_environment['SQS_QUEUE_URL']}-that-is-not-there")
+    answer = await detect(api, headers=NO_WAIT)
+    job = await api.newest_job()
+
+    assert (500, "queue_refused") == answer.error
+    assert [job.input_url] == await photos_of(api)
 
 
-async def refused(api: Api, body: Any, content_type: str | None = "multipart/form-data; boundary=b") -> Answer:
-    """Send a body, which must leave nothing behind."""
-    headers = NO_WAIT | ({"Content-Type": content_type} if content_type else {})
-    answer = await api.call("POST", "/detect-crack", data=body, headers=headers)
-    assert await api.has_left_nothing()
-    return answer
+class _Keeps:
+    """A client of S3 that deletes nothing."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def delete_object(self, **_: Any) -> None:
+        """Refuse."""
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteObject")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [parts(), parts(part("threshold", b"0.5")), parts(part("photo", b"small")), parts(part("file", b"")), b"--b--\r\n"],
-)
-async def test_a_form_without_a_photo_is_told_so(api: Api, body: bytes) -> None:
-    """In the original's words."""
-    answer = await refused(api, body)
+async def test_a_photo_that_cannot_be_deleted_is_nobodys_trouble(
+    start: Start, clients: Clients, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The caller is told what it would be told anyway; the log has the rest."""
+    keeps: Any = _Keeps(clients.s3)
+    api = await start(clients=replace(clients, s3=keeps), daily_limit=0)
+    answer = await detect(api, headers=NO_WAIT)
 
-    assert (*NO_FILE, "No image file provided") == (*answer.error, answer.body["error"])
-
-
-async def test_no_body_at_all_is_no_photo(api: Api) -> None:
-    """Whatever its type is said to be."""
-    assert NO_FILE == (await refused(api, None, None)).error
-
-
-@pytest.mark.parametrize(
-    "content_type", ["application/json", "image/jpeg", "text/plain", "multipart/mixed; boundary=b"]
-)
-async def test_what_is_no_form_is_refused(api: Api, content_type: str) -> None:
-    """With what is wanted instead."""
-    assert (415, "unsupported_media_type") == (await refused(api, parts(part("file", a_photo())), content_type)).error
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"not a photo", b"\xff\xd8\xff\xe0", b"GIF89a" + bytes(100), a_photo("GIF"), a_photo("BMP"), a_photo(side=31)],
-)
-async def test_what_is_no_image_is_told_so(api: Api, content: bytes) -> None:
-    """By its bytes, in the original's words; nothing is stored or charged."""
-    answer = await refused(api, parts(part("image", content)))
-
-    assert (*NO_IMAGE, "Invalid image file") == (*answer.error, answer.body["error"])
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"nonsense",
-        b"--b\r\n",
-        b"--b\r\nContent-Disposition: form-data",
-        b"--b\r\n" + part("file", a_photo()),
-        parts(part("file", a_photo()))[:-8],
-        b"--b\r\n" + b"X: y\r\n" * 200 + b"\r\n\r\n--b--\r\n",
-        b"--b\r\n" + b"X: " + b"y" * 10_000 + b"\r\n\r\n\r\n--b--\r\n",
-        b"--b\r\nno header\r\n\r\n\r\n--b--\r\n",
-    ],
-)
-async def test_a_form_that_is_broken_is_refused(api: Api, body: bytes) -> None:
-    """Whatever is wrong with it."""
-    assert (await refused(api, body)).error in ((400, "invalid_request"), NO_FILE)
-
-
-@pytest.mark.parametrize("content_type", ["multipart/form-data", f"multipart/form-data; boundary={'b' * 71}"])
-async def test_a_form_needs_its_boundary(api: Api, content_type: str) -> None:
-    """Without it nobody can read it."""
-    assert (400, "invalid_request") == (await refused(api, parts(part("file", a_photo())), content_type)).error
-
-
-async def test_a_form_in_a_form_is_refused(api: Api) -> None:
-    """Nobody sends one, but for a purpose."""
-    inner = b"Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nx\r\n--c--"
-
-    assert (400, "invalid_request") == (await refused(api, parts(inner))).error
-
-
-async def test_one_photo_at_a_time(api: Api) -> None:
-    """The second one is not even read."""
-    answer = await refused(api, parts(part("file", a_photo()), part("image", a_photo())))
-
-    assert (400, "invalid_request", "image") == (*answer.error, answer.body["field"])
-
-
-async def test_a_form_has_few_parts(api: Api) -> None:
-    """Eight are enough for everybody."""
-    few = [part(f"field{number}", b"x") for number in range(7)]
-    photo = part("file", a_photo())
-
-    assert (400, "invalid_request") == (await refused(api, parts(*few, part("one-more", b"x"), photo))).error
-    assert 202 == (await api.call("POST", "/detect-crack", data=parts(*few, photo), headers=NO_WAIT | FORM)).status
-
-
-async def test_fields_are_short(api: Api) -> None:
-    """They are for numbers and names."""
-    answer = await refused(api, parts(part("threshold", b"0" * 1025), part("file", a_photo())))
-
-    assert (413, "body_too_large") == answer.error
-
-
-FORM = {"Content-Type": "multipart/form-data; boundary=b"}
-
-
-async def in_chunks(body: bytes) -> Any:
-    """Send without telling the length."""
-    for start in range(0, len(body), 65_536):
-        yield body[start : start + 65_536]
-
-
-@pytest.mark.parametrize("send", [io.BytesIO, in_chunks], ids=["told", "untold"])
-async def test_ten_mebibytes_are_the_most(api: Api, send: Callable[[bytes], Any]) -> None:
-    """With the length told or not; exactly so much is taken."""
-    photo = a_photo()
-    most = photo + bytes(MAX_UPLOAD_BYTES - len(photo))
-    taken = await api.call("POST", "/detect-crack", data=send(parts(part("file", most))), headers=NO_WAIT | FORM)
-    over = await api.call("POST", "/detect-crack", data=send(parts(part("file", most + b"x"))), headers=NO_WAIT | FORM)
-
-    assert (202, (413, "body_too_large")) == (taken.status, over.error)
-    assert "The photo is larger than 10 MiB" == over.body["error"]
-    assert 1 == len(await api.stored_jobs())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        bytes(11 * 1024 * 1024),
-        b"line\r\n" * (2 * 1024 * 1024),
-        parts(*[part("x", bytes(1000))] * 7, part("file", bytes(MAX_UPLOAD_BYTES)), bytes(1024 * 1024)),
-    ],
-    ids=["one line", "a preamble", "an epilogue"],
-)
-async def test_a_body_that_goes_on_and_on_is_cut_off(api: Api, body: bytes) -> None:
-    """Also in what nobody looks at."""
-    answer = await api.call("POST", "/detect-crack", data=in_chunks(body), headers=NO_WAIT | FORM)
-
-    assert answer.error in ((413, "body_too_large"), (400, "invalid_request"))
-    assert await api.has_left_nothing()
-
-
-async def test_a_form_that_does_not_arrive_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its seat is another's then."""
-    monkeypatch.setattr("service.bodies.FORM_SECONDS", 0.1)
-    arrived = asyncio.Event()
-
-    async def never() -> Any:
-        yield b"--b\r\n" + part("file", b"\xff")
-        await arrived.wait()
-
-    answer = await api.call("POST", "/detect-crack", data=never(), headers=FORM)
-    arrived.set()
-
-    assert (400, "invalid_request") == answer.error
-    assert FORM_SECONDS >= 30
-
-
-async def test_a_crowd_waits_a_moment_and_comes_again(api: Api) -> None:
-    """Told when; nothing of the photo is read before there is a seat for it."""
-    app = api.http.app
-    assert app is not None
-    seats = app[keys.SEATS]
-    seats._patience_seconds = 0.05
-    async with AsyncExitStack() as taken:
-        for number in range(16):
-            await taken.enter_async_context(seats.taken(UserId(f"somebody-{number}")))
-        crowded = await detect(api, headers=NO_WAIT)
-        await taken.aclose()
-    served = await detect(api, headers=NO_WAIT)
-
-    assert (503, "unavailable") == crowded.error
-    assert int(crowded.headers["Retry-After"]) >= 1
-    assert served.status == 202
-
-
-async def sit(seats: Seats, user: UserId) -> None:
-    """Take a seat for a moment."""
-    async with seats.taken(user):
-        pass
-
-
-async def test_one_user_does_not_take_all_seats() -> None:
-    """What is free again is taken at once, and nobody is remembered who has none."""
-    seats = Seats(most=3, most_of_one=2, patience_seconds=0.05)
-    alice, bob = UserId("alice"), UserId("bob")
-    async with seats.taken(alice), seats.taken(alice):
-        with pytest.raises(TooBusy):
-            await asyncio.create_task(sit(seats, alice))
-        async with seats.taken(bob):
-            with pytest.raises(TooBusy):
-                await asyncio.create_task(sit(seats, bob))
-        await sit(seats, bob)
-    await sit(seats, alice)
-    await asyncio.sleep(0)  # the loop lets go of what it has just raised
-    gc.collect()
-
-    assert not seats._of_users
+    assert (429, "quota_exceeded") == answer.error
+    assert ["throw_away_photo"] == [record.__dict__["action"] for record in caplog.records if "photo" in record.message]
 
 
 # ---- The photo with its boxes ----

@@ -119,7 +119,6 @@ async def test_the_page_is_told_how_the_service_is_set_up(start: Start) -> None:
         "maxPromptLength": 2000,
         "pipelines": list(PIPELINES),
         "maxDiaryCharacters": 5000,
-        "crackThreshold": 0.5,
     }
 
 

@@ -62,6 +62,12 @@ async def test_an_access_token_works_too(verifier: TokenVerifier, issuer: Issuer
     assert (await verifier.verify(issuer.access_token("bob"))).provider == "Cognito"
 
 
+@pytest.mark.parametrize("subject", ["google|7+a@b.example:x", "us-east-1:8a1b0c2d", "a" * 255, "0"])
+async def test_subjects_of_other_issuers_are_taken(verifier: TokenVerifier, issuer: Issuer, subject: str) -> None:
+    """What may stand in the keys of files."""
+    assert subject == (await verifier.verify(issuer.id_token(subject))).user_id
+
+
 def forged_tokens(issuer: Issuer) -> dict[str, str]:
     """Make every token that must not open the door."""
     good = {"token_use": "id", "aud": issuers.CLIENT_ID, **issuers.standard_claims("alice")}
@@ -85,6 +91,13 @@ def forged_tokens(issuer: Issuer) -> dict[str, str]:
         "expired": issuer.id_token("alice", exp=int(time.time()) - 60),
         "no end": issuer.id_token("alice", exp=None),
         "no subject": issuer.id_token("alice", sub=None),
+        "a subject with a folder": issuer.id_token("alice/bob"),
+        "a subject with a row": issuer.id_token("alice#2026-11-20"),
+        "an empty subject": issuer.id_token(""),
+        "a subject of blanks": issuer.id_token("alice "),
+        "a subject in other letters": issuer.id_token("앨리스"),
+        "a long subject": issuer.id_token("a" * 256),
+        "a subject that is a number": issuer.id_token("alice", sub=7),
         "from the future": issuer.id_token("alice", nbf=int(time.time()) + 600),
         "changed payload": f"{header}.{payload[:-4]}AAAA.{signature}",
         "no signature": f"{header}.{payload}.",

@@ -12,6 +12,9 @@ from tests.consumers.pipelines.parking import CAR, FIVE_PAST, NINE, PARKING, Pla
 HERE: Place = ("37.5", "127.25")
 THERE: dict[str, Any] = {"latitude": -1.25, "longitude": 36.75, "captureTime": FIVE_PAST}
 SENT = {"latitude": "51.5", "longitude": "-0.125", "capture-time": "2026-11-20T10:00:00"}
+SENT_TIME = "2026-11-20 10:00:00"
+NOWHERE = {"latitude": "0", "longitude": "0.0"}
+TWENTY = "2020-01-01 00:00:00"
 
 
 async def test_every_hemisphere_is_where_it_is(desk: Desk) -> None:
@@ -38,11 +41,14 @@ CASES: dict[str, tuple[Place | None, str | None, Mapping[str, str], dict[str, An
         (-1.25, 36.75, FIVE_PAST, "client", "client"),
     ),
     "no EXIF": (None, None, SENT, THERE, (-1.25, 36.75, FIVE_PAST, "client", "client")),
-    "the upload alone": (None, None, SENT, {}, (51.5, -0.125, "2026-11-20 10:00:00", "client", "client")),
+    "the upload alone": (None, None, SENT, {}, (51.5, -0.125, SENT_TIME, "client", "client")),
     "the time in EXIF": (None, NINE, SENT, {}, (51.5, -0.125, NINE, "client", "photo")),
     "the place in EXIF": (HERE, None, {}, THERE, (37.5, 127.25, FIVE_PAST, "photo", "client")),
     "a request that says nothing": (HERE, NINE, {}, {"givenFirst": True}, (37.5, 127.25, NINE, "photo", "photo")),
-    "zero": (None, None, {}, THERE | {"latitude": 0, "longitude": 0}, (0, 0, FIVE_PAST, "client", "client")),
+    "the equator": (None, None, {}, THERE | {"latitude": 0}, (0, 36.75, FIVE_PAST, "client", "client")),
+    "null island on the upload": (HERE, NINE, SENT | NOWHERE, {}, (37.5, 127.25, NINE, "photo", "photo")),
+    "a clock that was never set": (HERE, "2019-12-31 23:59:59", SENT, {}, (37.5, 127.25, SENT_TIME, "photo", "client")),
+    "a clock that was just set": (HERE, TWENTY, SENT, {}, (37.5, 127.25, TWENTY, "photo", "photo")),
 }
 """What the EXIF, the upload's metadata and the request's parameters say, and what it comes to."""
 
@@ -68,16 +74,18 @@ async def test_what_nobody_knows_is_named(desk: Desk) -> None:
         await desk.submit(PARKING, photo_of(CAR, taken_at=NINE)),
         await desk.submit(PARKING, photo_of(CAR, taken_at=NINE), latitude=37.5),
         await desk.submit(PARKING, photo_of(CAR, taken_at=NINE), metadata={"longitude": "127"}),
+        await desk.submit(PARKING, photo_of(CAR, at=HERE, taken_at="1970-01-01 00:00:07")),
     )
     nowhere = "The photo does not say where it was taken. Send latitude and longitude with it."
     sentences = [
         "The photo says neither where nor when it was taken. Send latitude, longitude and captureTime with it.",
         "The photo does not say when it was taken. Send captureTime with it.",
         *[nowhere] * 3,
+        "The photo does not say when it was taken. Send captureTime with it.",
     ]
 
     assert [("missing_metadata", sentence) for sentence in sentences] == [failure(job) for job in jobs]
-    assert [Charge.RETURNED] * 5 == [job.charge for job in jobs]
+    assert [Charge.RETURNED] * 6 == [job.charge for job in jobs]
     assert (0, 0) == await desk.house.usage(desk.user)
     assert 0 == (await desk.house.simulator_stats())["calls"]
 
@@ -89,12 +97,18 @@ async def test_what_the_sender_says_wrongly_is_named(desk: Desk) -> None:
         SENT | {"longitude": "180.5"},
         SENT | {"capture-time": "2026-11-20T09:00:00Z"},
         SENT | {"capture-time": "2026-02-30 09:00:00"},
+        SENT | NOWHERE,
+        SENT | {"capture-time": "2019-12-31 23:59:59"},
+        SENT | {"capture-time": "2999-12-31 23:59:59"},
     ]
     jobs = await desk.ended(*[await desk.submit(PARKING, photo_of(CAR), metadata=said) for said in bad])
     sentences = [failure(job)[1] for job in jobs]
 
-    assert ["missing_metadata"] * 4 == [failure(job)[0] for job in jobs]
+    assert ["missing_metadata"] * 7 == [failure(job)[0] for job in jobs]
     assert sentences[0].startswith("latitude")
     assert sentences[1].startswith("longitude")
     assert "YYYY-MM-DD HH:MM:SS" in sentences[2]
     assert "2026-02-30 09:00:00" in sentences[3]
+    assert "latitude and longitude are both 0" in sentences[4]
+    assert "before 2020" in sentences[5]
+    assert "in the future" in sentences[6]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from consumers.attempt import Attempt
+from jobs.control import Control
 from jobs.event_log import Cursor, EventLog
 from jobs.events import UserEvent
 from jobs.ids import UserId
@@ -18,7 +21,7 @@ from jobs.parking import Report
 from tests.consumers.house import House
 from tests.consumers.in_hand import only_delivery
 from tests.consumers.pipelines.desk import Desk, facts, others_being_served
-from tests.consumers.pipelines.parking import CAR, FIVE_PAST, NINE, PARKING, PLATE, Place, photo_of, sighted
+from tests.consumers.pipelines.parking import CAR, FIVE_PAST, NINE, PARKING, PLATE, SIZE, Place, photo_of, sighted
 from tests.consumers.pipelines.wire import Wire
 
 
@@ -87,11 +90,10 @@ async def test_both_owners_are_told_of_a_report(desk: Desk, somewhere: Place) ->
 
 async def sightings(house: House, report: Report) -> int:
     """Count what is kept of a car in a place."""
-    query = {":place": report.first.place_plate, ":photos": "photo#"}
     answer = await house.clients.dynamodb.query(
-        TableName=house.reports._sightings_table,
-        KeyConditionExpression="placePlate = :place AND capturedAt < :photos",
-        ExpressionAttributeValues=query,
+        TableName=house.reports._sightings._table,
+        KeyConditionExpression="placePlate = :place",
+        ExpressionAttributeValues={":place": report.first.place_plate},
     )
     return answer["Count"]
 
@@ -129,26 +131,97 @@ async def test_a_worker_that_dies_after_the_report_makes_no_second_one(desk: Des
     assert done == await house.table.get(job.job_id)
 
 
-async def test_a_crop_that_is_gone_confirms_nothing(
-    desk: Desk, somewhere: Place, cloud_environment: Mapping[str, str]
-) -> None:
+async def test_one_photo_is_one_sighting_under_whatever_key(desk: Desk, somewhere: Place) -> None:
+    """The same bytes twice, the second time said to be of later: there is no second photo for a report."""
+    photo = photo_of(CAR, at=somewhere, taken_at=NINE)
+    later: dict[str, JSON] = {
+        "latitude": float(somewhere[0]),
+        "longitude": float(somewhere[1]),
+        "captureTime": FIVE_PAST,
+    }
+    first, again = await sighted(desk, photo), await sighted(desk, photo, **later, givenFirst=True)
+    report = await report_of(desk, await sighted(desk, photo_of(CAR, at=somewhere, taken_at="2026-11-20 09:10:00")))
+
+    assert ["sighting"] * 2 == [first["outcome"], again["outcome"]]
+    assert "reportId" not in again
+    assert (NINE, 2) == (report.first.capture_time, await sightings(desk.house, report))
+
+
+async def delete(desk: Desk, job: Job) -> None:
+    """Delete a job, and with it its crop."""
+    house = desk.house
+    await Control(house.table, house.files, house.submission, house.bus).delete(job)
+
+
+async def test_a_crop_that_is_gone_confirms_nothing(desk: Desk, somewhere: Place) -> None:
     """There is nothing left to compare: the report says so, and the job is done all the same."""
-    job = await desk.done(PARKING, photo_of(CAR, at=somewhere, taken_at=NINE))
-    assert job.output is not None
-    await desk.house.clients.s3.delete_object(
-        Bucket=cloud_environment["RESULT_BUCKET"], Key=s3_key(job.output.url or "")
-    )
+    await delete(desk, await desk.done(PARKING, photo_of(CAR, at=somewhere, taken_at=NINE)))
     report = await report_of(desk, await sighted(desk, photo_of(CAR, at=somewhere, taken_at=FIVE_PAST)))
     [told] = await confirmations(desk.house, desk.user)
 
-    assert (False, None) == (report.report_bool, report.similarity)
+    assert (False, None, None) == (report.report_bool, report.similarity, report.first_copy)
+    assert report.last_copy is not None
     assert "similarity" not in told
+
+
+async def test_a_photo_that_is_sent_again_is_compared_after_all(desk: Desk, somewhere: Place) -> None:
+    """Its first job was deleted, and the report went without it."""
+    photo = photo_of(CAR, at=somewhere, taken_at=NINE)
+    await delete(desk, await desk.done(PARKING, photo))
+    before = await report_of(desk, await sighted(desk, photo_of(CAR, at=somewhere, taken_at=FIVE_PAST)))
+    report = await report_of(desk, await sighted(desk, photo))
+
+    assert (None, 1, 2) == (before.similarity, before.version, report.version)
+    assert report.report_bool
+    assert report.first_copy is not None
+    assert [1, 2] == [told["version"] for told in await confirmations(desk.house, desk.user)]
+
+
+async def test_a_report_has_crops_of_its_own(
+    desk: Desk, somewhere: Place, cloud_environment: Mapping[str, str]
+) -> None:
+    """They name nobody, know nothing, and stay when both jobs are deleted: the next photo is compared with them."""
+    other = Desk(desk.house, UserId(f"{desk.user}-other"))
+    first = await desk.done(PARKING, photo_of(CAR, at=somewhere, taken_at=NINE), metadata={"said": "secret"})
+    second = await other.done(PARKING, photo_of(CAR, at=somewhere, taken_at=FIVE_PAST))
+    report = await report_of(desk, facts(second))
+    await delete(desk, first)
+    await delete(other, second)
+    for url in (report.first_copy, report.last_copy):
+        key = s3_key(url or "")
+        stored = await desk.house.clients.s3.get_object(Bucket=cloud_environment["RESULT_BUCKET"], Key=key)
+        async with stored["Body"] as body:
+            copy = Image.open(io.BytesIO(await body.read()))
+        assert key.startswith(f"evidence/{report.report_id}/")
+        assert desk.user not in key
+        assert ({}, "image/jpeg") == (stored["Metadata"], stored["ContentType"])
+        assert ("JPEG", 0) == (copy.format, len(copy.getexif()))
+        assert (1000, 712) == pytest.approx(copy.size, abs=4)
+    wider = await report_of(desk, await sighted(desk, photo_of(CAR, at=somewhere, taken_at="2026-11-20 09:10:00")))
+
+    assert (2, True, report.first_copy) == (wider.version, wider.report_bool, wider.first_copy)
+
+
+async def test_a_given_crop_is_drawn_anew_for_its_report(
+    desk: Desk, somewhere: Place, cloud_environment: Mapping[str, str]
+) -> None:
+    """Whatever it knows of its owner stays with him."""
+    crop: JSON = {"url": await desk.upload(photo_of(CAR, at=somewhere, taken_at=NINE, held=6), {"owner": "me"})}
+    await sighted(desk, photo_of(CAR, at=somewhere, taken_at=NINE), crop=crop)
+    report = await report_of(desk, await sighted(desk, photo_of(CAR, at=somewhere, taken_at=FIVE_PAST)))
+    stored = await desk.house.clients.s3.get_object(
+        Bucket=cloud_environment["RESULT_BUCKET"], Key=s3_key(report.first_copy or "")
+    )
+    async with stored["Body"] as body:
+        copy = Image.open(io.BytesIO(await body.read()))
+
+    assert ({}, 0, SIZE) == (stored["Metadata"], len(copy.getexif()), copy.size)
 
 
 async def test_a_comparison_that_keeps_failing_costs_the_report_its_word_and_not_the_sighting(
     wired: tuple[House, Wire], user: UserId, somewhere: Place
 ) -> None:
-    """After the third try the job is done without it, and its crop is kept: the next sighting is compared as any other."""
+    """After the third try the job is done without it, and its crop is kept: the next sighting makes up for it."""
     house, wire = wired
     desk = Desk(house, user)
     moved = replace(CAR, x=360, y=440, width=380)
@@ -158,8 +231,9 @@ async def test_a_comparison_that_keeps_failing_costs_the_report_its_word_and_not
         second = await desk.done(PARKING, photo_of(moved, at=somewhere, taken_at=FIVE_PAST))
     before = await report_of(desk, facts(second))
     wire.fails_at = None
-    after = await report_of(desk, await sighted(desk, photo_of(moved, at=somewhere, taken_at="2026-11-20 09:10:00")))
+    after = await report_of(desk, await sighted(desk, photo_of(moved, at=somewhere, taken_at="2026-11-20 09:02:00")))
 
     assert (3, False, None) == (second.attempt, before.report_bool, before.similarity)
     assert "JPEG" == (await desk.picture(second)).format
-    assert (2, True) == (after.version, after.report_bool)
+    assert (2, True, before.pair) == (after.version, after.report_bool, after.pair)
+    assert (before.first_copy, before.last_copy) == (after.first_copy, after.last_copy)
