@@ -80,7 +80,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 class Seats:
-    """Room in memory for photos, taken when their bytes begin to arrive, for those of one user too; a crowd waits, then comes again.
+    """Room in memory for photos, in all and of one user, taken when their bytes begin to arrive: a crowd waits, then comes again.
 
     Whoever only holds a connection open takes none.
     """
