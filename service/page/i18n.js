@@ -139,8 +139,13 @@ export class I18n {
     return parts.map((options) => new Intl.DateTimeFormat(this.language, options).format(new Date(iso))).join(' ');
   }
 
-  /** What went wrong, in a sentence. @param {{code: string, message: string}} problem */
-  problem({ code, message }) {
-    return this.firstOf([`error.${code}`], message || this.t('error.unknown'));
+  /**
+   * What went wrong, in a sentence; the service's own are English.
+   * @param {{code: string, message: string, field?: string}} problem
+   */
+  problem({ code, message, field }) {
+    const keys = field ? [`error.${code}.${field}`, `error.${code}`] : [`error.${code}`];
+    const key = keys.find((candidate) => candidate in this.catalogues[this.language]);
+    return this.t(key ?? (message ? 'error.other' : 'error.unknown'), { message });
   }
 }

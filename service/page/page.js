@@ -1,13 +1,14 @@
 /** What every component may reach: the words, the limits, the session, the studio and the view that is shown. */
 
 import { createContext, useContext, useEffect, useState } from './vendor/preact-htm.js';
+import { isConnected } from './store.js';
 
 /** @typedef {import('./store.js').Job} Job */
 /** @typedef {import('./studio.js').Studio} Studio */
 /** @typedef {(props: any) => any} Component */
 /**
  * @typedef {{demo: boolean, simulated: string[], dailyLimit: number, maxUploadBytes: number, contentTypes: string[],
- *   maxPromptLength: number, pipelines?: string[], maxDiaryCharacters?: number, crackThreshold?: number}} Config
+ *   maxPromptLength: number, pipelines?: string[], maxDiaryCharacters?: number}} Config
  * @typedef {{i18n: import('./i18n.js').I18n, config: Config, session: import('./session.js').Session, studio: Studio,
  *   announcer: import('./announcer.js').Announcer, assets: Record<string, any>, views: View[], view: View}} Page
  *   `assets` is what each view has loaded, by its id
@@ -37,14 +38,26 @@ export function useStore(store) {
   return store.state;
 }
 
-/** @typedef {{text: string, code?: string, requestId?: string}} Problem `text` is a sentence */
+/**
+ * @typedef {{text: string, code?: string, requestId?: string, at?: string}} Problem `text` is a sentence; `at` is the test hook of
+ *   the field at fault
+ */
 
+/** What the service calls the fields of a request, and where they are on the page. @type {Record<string, string>} */
+const FIELDS = {
+  captureTime: 'time',
+  latitude: 'latitude',
+  longitude: 'longitude',
+  text: 'entry',
+  date: 'entry-date',
+  style: 'entry-style',
+  prompt: 'prompt',
+};
 const NETWORK_PROBLEMS = ['network', 'timeout', 'not_ready'];
-const CONNECTED = ['live', 'streaming', 'polling'];
 
 /**
  * What went wrong, if anything did, and the way to say so. That the service cannot be reached is true until it is reached again.
- * @param {(first: Problem | null) => [Problem | null, (problem: Problem | null) => void]} [useBox] where it is kept
+ * @param {(first: Problem | null) => [Problem | null, (problem: Problem | null) => void, ...unknown[]]} [useBox] where it is kept
  * @returns {[Problem | null, (problem: Problem | null) => void]}
  */
 export function useProblem(useBox = useState) {
@@ -56,7 +69,7 @@ export function useProblem(useBox = useState) {
     let known = store.state.connection;
     return store.subscribe(() => {
       const { connection } = store.state;
-      if (connection !== known && CONNECTED.includes(connection)) setProblem(null);
+      if (connection !== known && isConnected(store.state)) setProblem(null);
       known = connection;
     });
   }, [problem]);
@@ -66,22 +79,34 @@ export function useProblem(useBox = useState) {
 /** @param {Page} page @param {unknown} error @returns {Problem} */
 export function asProblem({ i18n }, error) {
   const failed = /** @type {any} */ (error);
-  return { text: i18n.problem(failed), code: failed.code, requestId: failed.requestId };
+  return { text: i18n.problem(failed), code: failed.code, requestId: failed.requestId, at: FIELDS[failed.field] };
 }
 
 /**
  * What the person has begun in this view; it outlives a look at another one.
- * @template Value @param {string} name @param {Value | (() => Value)} first @returns {[Value, (value: Value) => void]}
+ * @template Value @param {string} name @param {Value | (() => Value)} first
+ * @returns {[Value, (value: Value) => void, () => Value]} the last reads the newest, also when the view is no longer shown
  */
 export function useDraft(name, first) {
   const { studio, view } = usePage();
   const key = `${view.id}.${name}`;
-  const [value, setValue] = useState(() => studio.drafts.get(key, () => (first instanceof Function ? first() : first)));
-  return [
-    value,
-    (/** @type {Value} */ next) => {
-      studio.drafts.set(key, next);
-      setValue(next);
-    },
-  ];
+  const read = () => studio.drafts.get(key, () => (first instanceof Function ? first() : first));
+  const [value, setValue] = useState(read);
+  // It may be set from elsewhere: by a card, or by a form that was left and is shown anew.
+  useEffect(() => studio.drafts.subscribe(() => setValue(() => read())), [studio]);
+  return [value, (/** @type {Value} */ next) => studio.drafts.set(key, next), read];
+}
+
+/**
+ * The same, kept over a reload too, while it is another than the first.
+ * @template Value @param {string} name @param {Value} first @returns {[Value, (value: Value) => void, () => Value]}
+ */
+export function useKeptDraft(name, first) {
+  const { studio, view } = usePage();
+  const [value, setValue, read] = useDraft(name, first);
+  const keepValue = (/** @type {Value} */ next) => {
+    studio.drafts.keep(`${view.id}.${name}`, next === first ? undefined : next);
+    setValue(next);
+  };
+  return [value, keepValue, read];
 }

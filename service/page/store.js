@@ -14,10 +14,11 @@
  * @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota
  * @typedef {{style?: string, prompt?: string, parameters?: Record<string, any>}} Asked
  * @typedef {{
- *   id: number, pipeline: string, phase: 'uploading' | 'sending' | 'waiting' | 'late', fraction: number | undefined,
- *   asked: Asked, previewUrl?: string, isIts: (job: Job) => boolean, knownIds: Set<string>, again?: () => Promise<void>,
- * }} Submission what is on its way to being a job. `waiting`: all is sent, and the job begins by itself; `late`: it should have
- *   by now, and `again` sends it once more
+ *   id: number, pipeline: string, phase: 'uploading' | 'sending' | 'waiting' | 'late' | 'unsent', fraction: number | undefined,
+ *   asked: Asked, previewUrl?: string, isIts: (job: Job) => boolean, knownIds: Set<string>, error?: any,
+ *   onAccepted?: () => void,
+ * }} Submission what is on its way to being a job. `waiting`: all is sent, and the job begins by itself; `late`: it has not
+ *   for a while; `unsent`: the service has not taken it in, for the reason in `error`. `onAccepted` is called when it has.
  * @typedef {{outcome: string, givenBack: boolean}} Cancellation
  * @typedef {{part: string, condition: string, reason: string}} Degradation
  * @typedef {{
@@ -165,7 +166,7 @@ export function newestFirst(state, pipeline) {
 /** @param {State} state @param {string} pipeline */
 export function runningCount(state, pipeline) {
   const running = newestFirst(state, pipeline).filter((job) => !job.terminal).length;
-  return running + visibleSubmissions(state, pipeline).length;
+  return running + visibleSubmissions(state, pipeline).filter(({ phase }) => phase !== 'unsent').length;
 }
 
 /**
@@ -181,6 +182,16 @@ export function arrivedJob({ jobs }, { pipeline, isIts, knownIds }) {
 /** Those of a pipeline whose job has not arrived. @param {State} state @param {string} pipeline @returns {Submission[]} */
 export function visibleSubmissions(state, pipeline) {
   return state.submissions.filter((each) => each.pipeline === pipeline && !arrivedJob(state, each));
+}
+
+/** Those that the service does not have yet: they end with the tab. @param {Submission[]} submissions */
+export function unaccepted(submissions) {
+  return submissions.filter(({ phase }) => ['uploading', 'sending', 'unsent'].includes(phase));
+}
+
+/** Whether news of the jobs comes in. @param {State} state */
+export function isConnected({ connection }) {
+  return ['live', 'streaming', 'polling'].includes(connection);
 }
 
 /** The one that is being sent; only then may its form send another. @param {State} state @param {string} pipeline */

@@ -29,7 +29,6 @@ const MOST_PAGES = 5;
 
 export class Studio {
   store = new Store();
-  drafts = new Drafts();
   submissions = new Submissions(this.store);
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
@@ -37,6 +36,7 @@ export class Studio {
   /** @param {Api} api */
   constructor(api) {
     this.api = api;
+    this.drafts = new Drafts(sessionStorage, api.session.name);
     this.day = new Day(api, this.store);
     this.client = new DarkroomClient({ token: (options) => this.#token(options) });
     this.#follow(this.client);
@@ -111,11 +111,21 @@ export class Studio {
   /**
    * Have a view's wish sent; see `Submissions.submit`.
    * @param {import('./submissions.js').Wish} wish
-   * @param {(sending: import('./submissions.js').Sending) => Promise<import('./submissions.js').Accepted | null>} send
+   * @param {import('./submissions.js').Send} send
    */
-  async submit(wish, send) {
+  submit(wish, send) {
+    return this.#count(() => this.submissions.submit(wish, send));
+  }
+
+  /** Send once more what is on its way; see `Submissions.resend`. @param {number} id */
+  resend(id) {
+    return this.#count(() => this.submissions.resend(id));
+  }
+
+  /** Keep the day's number right over a submission. @param {() => Promise<import('./submissions.js').Accepted | null>} work */
+  async #count(work) {
     try {
-      const accepted = await this.submissions.submit(wish, send);
+      const accepted = await work();
       this.day.note(accepted && 'remainingQuota' in accepted ? accepted.remainingQuota : undefined);
     } catch (error) {
       this.day.readSoon();

@@ -1,25 +1,35 @@
 /** What is on its way to being a job: kept on show, and watched, until the job is there. */
 
-import { arrivedJob, withAccepted, withJob, withPreview } from './store.js';
+import { arrivedJob, sendingOf, withAccepted, withJob, withPreview } from './store.js';
 import { Wishes } from './wishes.js';
 
 /** @typedef {import('./store.js').Submission} Submission */
 /** @typedef {import('./store.js').State} State */
 /** @typedef {import('./store.js').Job} Job */
 /** @typedef {import('./api.js').Accepted | Job} Accepted */
-/** @typedef {Pick<Submission, 'pipeline' | 'asked' | 'previewUrl' | 'isIts' | 'again'>} Wish `isIts` recognises its job */
+/** @typedef {Pick<Submission, 'pipeline' | 'asked' | 'previewUrl' | 'isIts' | 'onAccepted'>} Wish `isIts` recognises its job */
 /**
  * @typedef {{
  *   signal: AbortSignal, change: (news: Partial<Submission>) => void,
  *   ask: (wish: object, request: (key: string) => Promise<Accepted>) => Promise<Accepted>,
  * }} Sending `ask` sends a request that is safe to repeat; see `Wishes` for when two wishes are the same
+ * @typedef {(sending: Sending) => Promise<Accepted | null>} Send
  */
 
 const LATE_MS = 60_000;
+/** What failed so may do as it is, once the network is back. */
+export const NETWORK_FAILURES = ['network', 'timeout', 'not_ready', 'unavailable', 'upload_failed', 'upload_stalled'];
+
+/** Whether two wishes are of the same things. @param {Wish} one @param {Wish} other */
+function isAlike(one, other) {
+  const [first, second] = [one, other].map(({ pipeline, asked, previewUrl }) => JSON.stringify([pipeline, asked, previewUrl]));
+  return first === second;
+}
 
 export class Submissions {
   wishes = new Wishes();
   #count = 0;
+  /** How to send each once more. @type {Map<number, Send>} */ #sends = new Map();
   /** @type {Map<number, AbortController>} */ #controllers = new Map();
   /** @type {Map<number, ReturnType<typeof setTimeout>>} */ #timers = new Map();
 
@@ -37,23 +47,53 @@ export class Submissions {
 
   /**
    * Have a wish sent by `send`, which gives what the service has accepted, or null where the job begins by itself later.
-   * Ends quietly, with null, when the person cancels.
-   * @param {Wish} wish @param {(sending: Sending) => Promise<Accepted | null>} send
+   * Ends quietly, with null, when the person cancels. What fails for the network stays on show, to be sent again.
+   * @param {Wish} wish @param {Send} send
    * @returns {Promise<Accepted | null>} @throws whatever `send` throws
    */
   async submit(wish, send) {
     const id = this.#open(wish);
+    this.#sends.set(id, send);
+    try {
+      return await this.#run(id, send);
+    } catch (error) {
+      const isKept = NETWORK_FAILURES.includes(/** @type {any} */ (error).code);
+      if (isKept) this.#change(id, { phase: 'unsent', fraction: undefined, error });
+      else this.dismiss(id);
+      throw error;
+    }
+  }
+
+  /**
+   * Send what is on show once more, as it is, unless another is being sent; a request that may have arrived goes out under the key it had.
+   * @param {number} id @returns {Promise<Accepted | null>} @throws what it throws; it stays on show
+   */
+  async resend(id) {
+    const [submission, send] = [this.#get(id), this.#sends.get(id)];
+    if (!submission || !send || sendingOf(this.store.state, submission.pipeline)) return null;
+    this.#change(id, { phase: 'uploading', error: undefined });
+    try {
+      return await this.#run(id, send);
+    } catch (error) {
+      this.#change(id, { phase: 'unsent', fraction: undefined, error });
+      throw error;
+    }
+  }
+
+  /** @param {number} id @param {Send} send @returns {Promise<Accepted | null>} */
+  async #run(id, send) {
     const controller = new AbortController();
     this.#controllers.set(id, controller);
     try {
       const accepted = await send(this.#sending(id, controller.signal));
+      this.#get(id)?.onAccepted?.();
       if (accepted) this.#accept(id, accepted);
       else this.#await(id);
       return accepted;
     } catch (error) {
+      if (!controller.signal.aborted) throw error;
       this.dismiss(id);
-      if (controller.signal.aborted) return null;
-      throw error;
+      return null;
     } finally {
       this.#controllers.delete(id);
     }
@@ -88,6 +128,9 @@ export class Submissions {
 
   /** @param {Wish} wish */
   #open(wish) {
+    // Pressed in the form again, it is the same wish: it is on show once.
+    const unsent = this.store.state.submissions.filter(({ phase }) => phase === 'unsent');
+    unsent.filter((each) => isAlike(each, wish)).forEach((each) => this.dismiss(each.id));
     const id = (this.#count += 1);
     this.store.update((state) => {
       const knownIds = new Set(state.jobs.keys());
@@ -115,6 +158,7 @@ export class Submissions {
   #close(id, change) {
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
+    this.#sends.delete(id);
     this.store.update((state) => ({ ...change(state), submissions: state.submissions.filter((each) => each.id !== id) }));
   }
 
@@ -132,15 +176,17 @@ export class Submissions {
 
   /** Wait for a job that begins by itself. @param {number} id */
   #await(id) {
+    clearTimeout(this.#timers.get(id));
     const timer = setTimeout(() => this.#change(id, { phase: 'late' }), LATE_MS);
     this.#timers.set(id, timer);
     this.#change(id, { phase: 'waiting', fraction: undefined });
   }
 
-  /** Let those go whose job has begun by itself. */
+  /** Let those go whose job has begun by itself, or without our hearing of it. */
   #settle() {
     for (const submission of this.store.state.submissions) {
-      const job = this.#timers.has(submission.id) && arrivedJob(this.store.state, submission);
+      const isAtRest = this.#sends.has(submission.id) && !this.#controllers.has(submission.id);
+      const job = isAtRest && arrivedJob(this.store.state, submission);
       if (job) this.#close(submission.id, (state) => withPreview(state, job, submission.previewUrl));
     }
   }

@@ -82,8 +82,12 @@ async def test_places_are_told_in_words_and_the_result_picture_is_compared(brows
         result = seen.find("result-image", card)
         painted = await result.evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)")
         threshold = await seen.find("threshold", card).count()
+        await seen.page.click(seen.hook("view-boxes"))
+        await expect(seen.find("threshold", card)).to_be_visible()
+        small = await seen.small_targets()
 
     assert (True, 0) == (painted, threshold)
+    assert [] == small
     assert [] == seen.complaints
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.visit import PICTURES, sign_in, visit
 from tests.journey.running import embedded_service
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(180)
 
 HAPPY = "오늘은 친구와 바다에 갔다. 정말 행복하고 즐거웠다."
 SAD = "I was so sad today. I cried because my friend moved away."
+BEYOND = "(parts, width) => parts.filter((part) => part.getBoundingClientRect().right > width).map(({ className }) => className)"
 VALUES = "meters => meters.map((meter) => [meter.parentElement.dataset.emotion, meter.value])"
 
 
@@ -76,6 +77,40 @@ async def test_an_entry_whose_picture_is_refused_keeps_what_was_read(browser: Br
         assert 0 == await seen.find("download", card).count()
 
     assert [] == seen.complaints
+
+
+async def test_long_words_fit_a_small_phone_and_nothing_is_cut_in_silence(browser: Browser, tmp_path: Path) -> None:
+    """A word of 400 letters stays inside 320 pixels; an entry that is too long is refused whole, and said to be so."""
+
+    def lengthen(route: WebSocketRoute) -> None:
+        long = re.compile(r'"keywords":\s*\[[^\]]*\]')
+        server = route.connect_to_server()
+        server.on_message(lambda frame: route.send(long.sub(f'"keywords":["{"c" * 400}"]', str(frame))))
+
+    async with (
+        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
+        visit(browser, service.url) as seen,
+    ):
+        await seen.page.set_viewport_size({"width": 320, "height": 700})
+        await seen.page.route_web_socket(re.compile("/ws"), lengthen)
+        await sign_in(seen, "alice")
+        await seen.show("diary")
+        await seen.page.fill(seen.hook("entry"), "a" * 5_001)
+        await expect(seen.find("entry-too-long")).to_contain_text("at most 5,000")
+        await seen.page.click(seen.hook("submit"))
+        await expect(seen.find("error")).to_contain_text("too long")
+        whole = len(await seen.page.input_value(seen.hook("entry")))
+        await seen.page.fill(seen.hook("entry"), "a" * 130)
+        await seen.page.fill(seen.hook("entry-style"), "b" * 100)
+        await seen.page.click(seen.hook("submit"))
+        card = seen.jobs("completed")
+        await expect(seen.find("keywords", card)).to_contain_text("c" * 400)
+        await card.scroll_into_view_if_needed()
+        wide = await seen.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+        beyond = await card.locator("*").evaluate_all(BEYOND, 320)
+        small = await seen.small_targets()
+
+    assert (5_001, False, [], []) == (whole, wide, beyond, small)
 
 
 async def test_a_style_is_offered_and_may_be_in_ones_own_words(browser: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
-from tests.browser.visit import develop, sign_in, visit
+from tests.browser.visit import FOCUSED, develop, sign_in, visit
 from tests.journey.running import embedded_service
 
 pytestmark = pytest.mark.timeout(180)
@@ -21,7 +21,6 @@ LINES_OF_BUTTONS = """() => [...document.querySelectorAll('.person button')].map
   range.selectNodeContents(button);
   return new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size;
 })"""
-FOCUSED = "document.activeElement.id || document.activeElement.dataset.testid"
 
 
 async def test_a_job_is_canceled_and_tried_again(browser: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image
 from playwright.async_api import Browser, Route, expect
 
-from tests.browser.visit import PICTURES, overlap, shown_boxes, sign_in, visit
+from tests.browser.visit import FOCUSED, PICTURES, overlap, shown_boxes, sign_in, visit
 from tests.drawings import Car, save_jpeg, street
 from tests.journey.running import embedded_service
 
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.timeout(180)
 
 PLATE = "12가3456"
 CAR = Car(x=800, y=760, width=480, plate=PLATE)
-FOCUSED = "document.activeElement.id || document.activeElement.dataset.testid"
 
 
 def exif(taken_at: str) -> Image.Exif:
@@ -74,6 +73,7 @@ async def test_a_photo_that_says_nothing_asks_for_place_and_time(browser: Browse
         await seen.show("parking")
         await seen.send(photo())
         await expect(seen.jobs("failed").locator(seen.hook("missing-hint"))).to_be_visible()
+        await expect(seen.find("retry")).to_have_count(0)
         await seen.page.click(seen.hook("give"))
         focused = await seen.page.evaluate(FOCUSED)
         await seen.page.click(seen.hook("locate"))
@@ -100,16 +100,48 @@ async def test_a_position_that_is_none_is_refused_at_its_field(browser: Browser,
         await seen.choose(photo())
         await seen.find("given").locator("summary").click()
         found = []
-        for latitude, longitude in (("91", "10"), ("10", "somewhere"), ("10", "")):
+        words = []
+        for latitude, longitude, time in (
+            ("91", "10", ""),
+            ("10", "somewhere", ""),
+            ("10", "", ""),
+            ("10", "10", "2999-01-01T09:00"),
+        ):
             await seen.page.fill(seen.hook("latitude"), latitude)
             await seen.page.fill(seen.hook("longitude"), longitude)
+            await seen.page.fill(seen.hook("time"), time)
             await seen.page.click(seen.hook("submit"))
             found.append(await seen.page.evaluate(FOCUSED))
-        words = await seen.find("error").inner_text()
+            words.append(await seen.find("error").inner_text())
+            await expect(seen.page.locator("[aria-invalid='true']")).to_have_attribute("data-testid", found[-1])
+        await seen.page.fill(seen.hook("time"), "2026-01-01T09:00")
+        await expect(seen.find("error")).to_have_count(0)
 
-    assert ["latitude", "longitude", "longitude"] == found
-    assert "from -180 to 180" in words
+    assert ["latitude", "longitude", "longitude", "time"] == found
+    assert "from -180 to 180" in words[1]
+    assert "longitude is missing" in words[2]
+    assert "future" in words[3]
     assert [] == [url for url in seen.requested if url.endswith("/upload")]
+
+
+async def test_what_the_service_refuses_is_said_in_korean_at_its_field(browser: Browser, tmp_path: Path) -> None:
+    """Its sentences are English; the page has its own. A report of others is told of in words, and is no error."""
+    refusal = {"error": "The capture time lies in the future.", "code": "invalid_request", "field": "captureTime"}
+    async with (
+        embedded_service(tmp_path) as service,
+        visit(browser, service.url, locale="ko-KR") as seen,
+    ):
+        await sign_in(seen, "alice")
+        await seen.page.route("**/upload", lambda route: route.fulfill(status=400, json=refusal))
+        await seen.show("parking")
+        await seen.send(photo())
+        await expect(seen.find("error")).to_have_text(re.compile(r"^\s*촬영 시각이 올바르지 않습니다"))
+        await seen.page.wait_for_function(f"({FOCUSED}) === 'time'")
+        await expect(seen.find("time")).to_have_attribute("aria-invalid", "true")
+        await seen.page.goto(f"{service.url}#parking/report_of_others")
+        await expect(seen.find("others-report")).to_contain_text("다른 사람")
+
+        assert 0 == await seen.find("reports-problem").count()
 
 
 async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Browser, tmp_path: Path) -> None:
@@ -135,6 +167,7 @@ async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Brow
         ]
         await report.scroll_into_view_if_needed()
         await seen.page.screenshot(path=PICTURES / "parking.png")
+        small = await seen.small_targets()
         await seen.find("report-link").first.click()
         await seen.page.wait_for_function(f"({FOCUSED}).startsWith('title-report_')")
         await seen.page.reload()
@@ -142,6 +175,7 @@ async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Brow
 
     assert ["Nov 20, 2026, 9:00:00", "Nov 20, 2026, 9:07:00"] == [re.sub(r"\s[AP]M$", "", time) for time in times]
     assert [True, True] == painted
+    assert [] == small
     assert re.fullmatch(r"Backgrounds alike: \d+%", similarity)
     assert [] == seen.complaints
 
@@ -186,7 +220,7 @@ async def test_a_photo_whose_job_does_not_begin_says_so_and_can_be_sent_again(br
         await seen.send(photo("2026:11:20 09:00:00"))
         await expect(seen.find("upload")).to_have_attribute("data-status", "waiting")
         await seen.page.clock.fast_forward("01:01")
-        await expect(seen.find("upload-late")).to_contain_text("has not begun")
+        await expect(seen.find("upload-late")).to_contain_text("begins by itself")
         await seen.page.click(seen.hook("upload-again"))
         await expect(seen.jobs("completed").get_by_role("heading")).to_have_text(PLATE)
         await expect(seen.find("upload")).to_have_count(0)

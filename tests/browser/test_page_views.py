@@ -9,13 +9,15 @@ import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.stage import PHOTO
-from tests.browser.visit import develop, sign_in, visit
+from tests.browser.visit import FOCUSED, develop, sign_in, visit
 from tests.journey.running import embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
 VIEWS = {"photos": "Photos", "cracks": "Cracks", "parking": "Parking", "diary": "Diary"}
-FOCUSED = "document.activeElement.id || document.activeElement.dataset.testid"
+LINES_OF_LINKS = (
+    "new Set([...document.querySelectorAll('.views a')].map((link) => link.getBoundingClientRect().top)).size"
+)
 OPEN_ALL = "open => document.querySelectorAll('details').forEach((each) => { each.open = open; })"
 FLAWS = """() => {
   const flaws = [];
@@ -143,13 +145,14 @@ async def test_a_job_of_a_system_without_a_view_breaks_nothing(browser: Browser,
 async def test_every_view_fits_a_small_phone_and_a_screen_reader(
     browser: Browser, tmp_path: Path, language: str
 ) -> None:
-    """Nothing is wider than 320 pixels, everything has a name, and every key has its words."""
+    """Nothing is wider than 320 pixels, the links are one line, everything has a name, and every key has its words."""
     async with (
         embedded_service(tmp_path) as service,
         visit(browser, service.url, locale=language) as seen,
     ):
         await seen.page.set_viewport_size({"width": 320, "height": 700})
         await sign_in(seen, "alice")
+        lines = await seen.page.evaluate(LINES_OF_LINKS)
         found = {}
         for view in VIEWS:
             await seen.show(view)
@@ -160,5 +163,6 @@ async def test_every_view_fits_a_small_phone_and_a_screen_reader(
             found[view] = (wide, keys, await seen.page.evaluate(FLAWS))
             await seen.page.evaluate(OPEN_ALL, False)
 
+    assert 1 == lines
     assert {view: (False, [], []) for view in VIEWS} == found
     assert [] == seen.complaints

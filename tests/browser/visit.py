@@ -13,6 +13,10 @@ from tests.conftest import CHECKOUT
 from tests.drawings import Box
 
 PATIENCE_MILLISECONDS = 30_000
+FOCUSED = "document.activeElement.id || document.activeElement.dataset.testid"
+TARGETS = "main :is(button, a, summary, input:not([type=file], [type=radio])), .views a"
+SMALL = """targets => targets.filter((target) => target.checkVisibility() && target.getBoundingClientRect().height < 24)
+  .map(({ outerHTML }) => outerHTML.slice(0, 100))"""
 PICTURES = CHECKOUT / "docs" / "images"
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
@@ -46,6 +50,11 @@ class Visit:
         link = self.page.locator(self.hook(f"view-link-{view}"))
         await link.click()
         await expect(link).to_have_attribute("aria-current", "page")
+
+    async def small_targets(self) -> list[str]:
+        """Tell what can be pressed and is lower than 24 pixels."""
+        small: list[str] = await self.page.locator(TARGETS).evaluate_all(SMALL)
+        return small
 
     async def choose(self, photo: bytes) -> None:
         """Choose a JPEG."""

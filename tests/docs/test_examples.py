@@ -30,7 +30,9 @@ async def test_the_blocks_with_curl_work_as_pasted(tmp_path: Path) -> None:
 
 
 async def _paste(block: str, url: str, folder: Path) -> str:
-    script = block.replace("http://127.0.0.1:8080", url).replace("curl -fsS -o ", f"curl -fsS --output-dir {folder} -o ")
+    script = block.replace("http://127.0.0.1:8080", url).replace(
+        "curl -fsS -o ", f"curl -fsS --output-dir {folder} -o "
+    )
     process = await asyncio.create_subprocess_exec("bash", "-euc", script, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE)
     async with asyncio.timeout(60):
         output, _ = await process.communicate()

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from '../vendor/preact-htm.js';
 import { asProblem, useDraft, usePage, useProblem } from '../page.js';
-import { newestFirst, progressOf, runningCount, visibleSubmissions } from '../store.js';
+import { newestFirst, progressOf, runningCount, unaccepted, visibleSubmissions } from '../store.js';
 import { JobCard } from './job-card.js';
 import { SubmissionCard } from './submission-card.js';
 
@@ -16,12 +16,13 @@ export function Gallery({ studio, state }) {
   const jobs = newestFirst(state, view.pipeline);
   const submissions = visibleSubmissions(state, view.pipeline);
   const isEmpty = jobs.length === 0 && submissions.length === 0;
+  const hint = hintOf(unaccepted(submissions).length, runningCount(state, view.pipeline));
   return html`<section class="gallery" aria-labelledby="gallery-title">
     <div class="gallery-top">
       <h2 id="gallery-title" tabindex="-1">${i18n.of(view, 'gallery.title')}</h2>
       ${!isEmpty && view.modes.length > 1 && html`<${ModeSwitch} mode=${mode} onChoose=${setMode} />`}
     </div>
-    ${runningCount(state, view.pipeline) > 0 && html`<p class="gallery-hint">${i18n.of(view, 'gallery.closeTab')}</p>`}
+    ${hint && html`<p class="gallery-hint" data-testid="gallery-hint">${i18n.of(view, hint)}</p>`}
     ${isEmpty && !state.hasMore && html`<${Empty} isLoaded=${state.isLoaded} />`}
     <ul class="prints" data-view=${mode}>
       ${submissions.map((each) => html`<${SubmissionCard} key=${each.id} submission=${each} studio=${studio} />`)}
@@ -34,6 +35,12 @@ export function Gallery({ studio, state }) {
     </ul>
     ${state.hasMore && html`<${More} studio=${studio} isEmpty=${isEmpty} />`}
   </section>`;
+}
+
+/** Whether the tab may be closed: what the service has taken in goes on without it. @param {number} unsent @param {number} running */
+function hintOf(unsent, running) {
+  if (unsent > 0) return 'gallery.keepTab';
+  return running > 0 && 'gallery.closeTab';
 }
 
 /** @param {{mode: string, onChoose: (mode: string) => void}} props */
@@ -67,6 +74,7 @@ function More({ studio, isEmpty }) {
   const [isBusy, setIsBusy] = useState(false);
   const [problem, setProblem] = useProblem();
   const load = async () => {
+    if (isBusy) return;
     setIsBusy(true);
     setProblem(null);
     try {
@@ -79,7 +87,7 @@ function More({ studio, isEmpty }) {
   // The newest jobs may all be of other pipelines.
   useEffect(() => void (isEmpty && load()), []);
   return html`<p class="more">
-    <button type="button" data-testid="more" disabled=${isBusy} onClick=${load}>${i18n.of(view, 'gallery.more')}</button>
+    <button type="button" data-testid="more" aria-disabled=${isBusy} onClick=${load}>${i18n.of(view, 'gallery.more')}</button>
     ${problem && html`<span class="problem" role="alert">${problem.text}</span>`}
   </p>`;
 }

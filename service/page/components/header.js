@@ -56,7 +56,11 @@ export function DemoBadge() {
 
 /** @param {{connection: string}} props */
 export function Header({ connection }) {
-  const { i18n, session } = usePage();
+  const { i18n, session, studio } = usePage();
+  const signOut = () => {
+    studio.drafts.forget();
+    session.signOut();
+  };
   return html`<header class="top">
     <h1><${Brand} /></h1>
     <span class="connection" role="status" data-testid="connection" data-state=${connection}>
@@ -65,7 +69,7 @@ export function Header({ connection }) {
     <${DemoBadge} />
     <span class="person">
       <span class="person-name" title=${session.name}>${session.name}</span>
-      <button type="button" class="quiet" data-testid="sign-out" onClick=${() => session.signOut()}>${i18n.t('signOut')}</button>
+      <button type="button" class="quiet" data-testid="sign-out" onClick=${signOut}>${i18n.t('signOut')}</button>
       <${LanguageSwitch} />
     </span>
   </header>`;

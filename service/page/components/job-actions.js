@@ -2,9 +2,12 @@
 
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
 import { asProblem, usePage, useProblem } from '../page.js';
+import { goOnAt } from './focus.js';
 
 /** @typedef {import('../store.js').Job} Job */
 
+/** What the same input can only fail of again; its card says what else may be done. */
+const FAILS_AGAIN = ['missing_metadata'];
 const EXTENSION = /\.(?:png|jpe?g|webp)$/;
 
 /** @param {Job} job */
@@ -15,9 +18,9 @@ function fileName({ jobId, style, pipeline = 'picture', outputImageUrl = '' }) {
   return `darkroom-${name}-${jobId.slice(-8)}${extension}`;
 }
 
-/** Focus moves here when the button that had it is gone, else the keyboard would start from the top. @param {string} id */
-function goOnAt(id) {
-  if (document.activeElement === document.body) document.getElementById(id)?.focus({ preventScroll: true });
+/** @param {Job} job */
+function mayBeRetried({ status, failure }) {
+  return status === 'canceled' || (status === 'failed' && !FAILS_AGAIN.includes(failure?.code ?? ''));
 }
 
 /** One thing after the other, and what went wrong with the last. */
@@ -72,7 +75,7 @@ export function JobActions({ job, studio, name, titleId }) {
   return html`<div class="actions">
     ${job.outputImageUrl && button('download', () => act(() => studio.download(job, fileName(job)), 'download'))}
     ${!job.terminal && button('cancel', () => act(cancel))}
-    ${['failed', 'canceled'].includes(job.status) && button('retry', () => act(() => studio.retry(job)))}
+    ${mayBeRetried(job) && button('retry', () => act(() => studio.retry(job)))}
     ${job.terminal && button('delete', () => setIsAsking(true))}
     ${isAsking && html`<${DeleteDialog} job=${job} name=${name} onDelete=${() => act(remove)} onClose=${() => setIsAsking(false)} />`}
     ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${problem.text}</span>`}

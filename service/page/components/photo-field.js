@@ -2,6 +2,7 @@
 
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
+import { faultOf } from './composer.js';
 
 /** @typedef {(file: File) => void} Take */
 
@@ -53,9 +54,9 @@ function useDropAndPaste(take) {
 
 /**
  * A button that is a file input: the input lies invisible on it, so keyboard, pointer and label all work.
- * @param {{label: string, testId: string, onTake: Take, capture?: string, className?: string}} props
+ * @param {{label: string, testId: string, onTake: Take, capture?: string, className?: string, fault?: object}} props
  */
-function FileButton({ label, testId, onTake, capture, className = '' }) {
+function FileButton({ label, testId, onTake, capture, className = '', fault = {} }) {
   const { config } = usePage();
   /** @param {any} event */
   const change = ({ target }) => {
@@ -65,16 +66,17 @@ function FileButton({ label, testId, onTake, capture, className = '' }) {
     if (file) onTake(file);
   };
   return html`<label class=${`file-button ${className}`}>
-    <input type="file" data-testid=${testId} accept=${config.contentTypes.join(',')} capture=${capture} onChange=${change} />
+    <input type="file" data-testid=${testId} accept=${config.contentTypes.join(',')} capture=${capture} onChange=${change} ...${fault} />
     <span>${label}</span>
   </label>`;
 }
 
 /**
- * @param {{photo: import('../studio.js').Photo | null, onTake: Take, onRemove: (photo: import('../studio.js').Photo) => void,
- *   camera: Camera, sending?: import('../store.js').Submission}} props `sending` is what is being sent just now
+ * @param {{form: import('./composer.js').Form, photo: import('../studio.js').Photo | null, onTake: Take, onRemove: (photo: import('../studio.js').Photo) => void,
+ *   camera: Camera}} props
  */
-export function PhotoField({ photo, onTake, onRemove, camera, sending }) {
+export function PhotoField({ form, photo, onTake, onRemove, camera }) {
+  const { problem, sending } = form;
   const { i18n, config } = usePage();
   const isHovering = useDropAndPaste(onTake);
   const limits = i18n.t('photo.limits', { limit: i18n.megabytes(config.maxUploadBytes) });
@@ -84,7 +86,7 @@ export function PhotoField({ photo, onTake, onRemove, camera, sending }) {
     <div class="photo-box" data-has-photo=${Boolean(photo)}>
       ${photo ? html`<${Preview} photo=${photo} sending=${sending} />` : hint}
       <div class="photo-actions">
-        <${FileButton} testId="photo-input" label=${i18n.t(photo ? 'photo.replace' : 'photo.choose')} onTake=${onTake} />
+        <${FileButton} testId="photo-input" label=${i18n.t(photo ? 'photo.replace' : 'photo.choose')} onTake=${onTake} fault=${faultOf(problem, 'photo-input')} />
         <${FileButton} testId="camera-input" label=${i18n.t('photo.camera')} onTake=${onTake} capture=${camera} className="camera" />
         ${photo && html`<button type="button" class="quiet" data-testid="photo-remove" onClick=${() => onRemove(photo)}>${i18n.t('photo.remove')}</button>`}
       </div>

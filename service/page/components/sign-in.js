@@ -27,7 +27,9 @@ function DemoForm() {
   /** @param {Event} event */
   const submit = async (event) => {
     event.preventDefault();
+    if (isBusy) return;
     setIsBusy(true);
+    setProblem('');
     try {
       await session.signInAsDemo(name.trim());
     } catch (error) {
@@ -45,7 +47,7 @@ function DemoForm() {
       />
       <small>${i18n.t('signIn.nameHint')}</small>
     </label>
-    <button class="primary" data-testid="demo-sign-in" disabled=${isBusy}>${i18n.t('signIn.demo')}</button>
+    <button class="primary" data-testid="demo-sign-in" aria-disabled=${isBusy}>${i18n.t('signIn.demo')}</button>
     ${problem && html`<p class="problem" role="alert" data-testid="error">${problem}</p>`}
     <aside class="simulated"><span class="badge">DEMO</span><div><${Simulated} /></div></aside>
   </form>`;

@@ -1,11 +1,18 @@
 /** What is on its way, before it is a job. */
 
 import { html, useEffect, useRef } from '../vendor/preact-htm.js';
-import { asProblem, usePage, useProblem } from '../page.js';
+import { asProblem, usePage } from '../page.js';
+import { isConnected, sendingOf } from '../store.js';
+import { NETWORK_FAILURES } from '../submissions.js';
 import { Bar, Chip } from './card-parts.js';
+import { goOnAt } from './focus.js';
 
 /** @typedef {import('../store.js').Submission} Submission */
 /** @typedef {import('../studio.js').Studio} Studio */
+/** @typedef {{submission: Submission, studio: Studio, titleId: string}} PartProps */
+
+/** What a card tells, where it is more than how far it is. @type {Record<string, import('../page.js').Component>} */
+const PARTS = { unsent: Unsent, late: Late };
 
 /** @param {{submission: Submission, studio: Studio}} props */
 export function SubmissionCard({ submission, studio }) {
@@ -14,53 +21,87 @@ export function SubmissionCard({ submission, studio }) {
   const card = useRef(/** @type {HTMLElement | null} */ (null));
   // On a phone the line is far below the button that was just pressed.
   useEffect(() => card.current?.scrollIntoView({ block: 'nearest' }), []);
+  useFocusOnceGone(card);
   const titleId = `title-upload-${id}`;
   const job = { ...asked, pipeline, jobId: '', status: 'uploading', version: 0, terminal: false, createdAt: '' };
+  const Part = PARTS[phase] ?? OnItsWay;
   return html`<li class="print" ref=${card} data-testid="upload" data-status=${phase}>
     <article aria-labelledby=${titleId}>
       <div class="sheet tray">${previewUrl && html`<img src=${previewUrl} alt="" />`}</div>
       <div class="caption">
         <h3 id=${titleId} tabindex="-1">${page.view.title(page, job)}</h3>
-        <${Chip} status=${phase === 'waiting' || phase === 'late' ? phase : 'uploading'} />
+        <${Chip} status=${phase} />
       </div>
-      <${phase === 'late' ? Late : OnItsWay} submission=${submission} studio=${studio} />
+      <${Part} submission=${submission} studio=${studio} titleId=${titleId} />
     </article>
   </li>`;
 }
 
-/** @param {{submission: Submission, studio: Studio}} props */
+/** When the card that had the focus is gone, the gallery has it. @param {{current: HTMLElement | null}} card */
+function useFocusOnceGone(card) {
+  useEffect(
+    () => () => {
+      const hadFocus = card.current?.contains(document.activeElement);
+      if (hadFocus) requestAnimationFrame(() => goOnAt('gallery-title'));
+    },
+    [],
+  );
+}
+
+/** @param {PartProps} props */
 function OnItsWay({ submission: { id, phase, fraction }, studio }) {
   const { i18n } = usePage();
-  const words = fraction === undefined ? i18n.t(`status.${phase}`) : i18n.percent(fraction);
-  return html`<${Bar} fraction=${fraction} label=${i18n.t('upload.label')} words=${words} />
+  const isSending = phase !== 'waiting';
+  const words = isSending && !isConnected(studio.store.state) ? i18n.t('upload.offline') : i18n.t(`status.${phase}`);
+  return html`<${Bar} fraction=${fraction} label=${i18n.t('upload.label')} words=${fraction === undefined ? words : i18n.percent(fraction)} />
     ${phase === 'uploading' &&
     html`<p class="actions">
       <button type="button" data-testid="cancel-upload" onClick=${() => studio.submissions.cancel(id)}>${i18n.t('upload.cancel')}</button>
     </p>`}`;
 }
 
-/** @param {{submission: Submission, studio: Studio}} props */
-function Late({ submission: { id, again }, studio }) {
+/** It is kept until it is sent or dismissed, and says why it waits. @param {PartProps} props */
+function Unsent({ submission, studio, titleId }) {
+  const { id, error } = submission;
   const page = usePage();
   const { i18n } = page;
-  const [problem, setProblem] = useProblem();
-  const isBusy = useRef(false);
-  const sendAgain = async () => {
-    if (isBusy.current || !again) return;
-    isBusy.current = true;
-    setProblem(null);
-    try {
-      await again();
-      studio.submissions.dismiss(id);
-    } catch (error) {
-      setProblem(asProblem(page, error));
-    }
-    isBusy.current = false;
-  };
-  return html`<div class="failure" role="alert" data-testid="upload-late"><p>${i18n.t('upload.late')}</p></div>
+  // The error itself may be over when it is read.
+  const words = NETWORK_FAILURES.includes(error?.code) ? i18n.t('upload.unsent') : asProblem(page, error).text;
+  return html`<div class="failure" role="status" data-testid="upload-unsent">
+      <p>${words}</p>
+      ${isConnected(studio.store.state) && html`<p>${i18n.t('upload.again.now')}</p>`}
+    </div>
     <p class="actions">
-      ${again && html`<button type="button" data-testid="upload-again" onClick=${sendAgain}>${i18n.t('retry')}</button>`}
-      <button type="button" data-testid="upload-dismiss" onClick=${() => studio.submissions.dismiss(id)}>${i18n.t('upload.dismiss')}</button>
-    </p>
-    <div role="alert">${problem && html`<p class="problem">${problem.text}</p>`}</div>`;
+      <${SendAgain} submission=${submission} studio=${studio} titleId=${titleId} className="" />
+      <button type="button" class="quiet" data-testid="upload-dismiss" onClick=${() => studio.submissions.dismiss(id)}>
+        ${i18n.t('upload.discard')}
+      </button>
+    </p>`;
+}
+
+/** All is well, as far as is known: its job begins by itself. @param {PartProps} props */
+function Late({ submission, studio, titleId }) {
+  const { i18n } = usePage();
+  return html`<div class="failure" role="status" data-testid="upload-late"><p>${i18n.t('upload.late')}</p></div>
+    <p class="actions">
+      <button type="button" data-testid="upload-dismiss" onClick=${() => studio.submissions.dismiss(submission.id)}>
+        ${i18n.t('upload.dismiss')}
+      </button>
+      <${SendAgain} submission=${submission} studio=${studio} titleId=${titleId} className="quiet" />
+    </p>`;
+}
+
+/** What goes wrong is told by the card. @param {PartProps & {className: string}} props */
+function SendAgain({ submission: { id, pipeline }, studio, titleId, className }) {
+  const { i18n } = usePage();
+  const isOtherSending = Boolean(sendingOf(studio.store.state, pipeline));
+  const send = () => {
+    if (isOtherSending) return;
+    // The button goes; its card stays.
+    document.getElementById(titleId)?.focus({ preventScroll: true });
+    studio.resend(id).catch(() => {});
+  };
+  return html`<button type="button" class=${className} data-testid="upload-again" aria-disabled=${isOtherSending} onClick=${send}>
+    ${i18n.t('upload.again')}
+  </button>`;
 }

@@ -2,11 +2,20 @@
 
 /**
  * @param {import('../studio.js').Studio} studio @param {string} pipeline @param {import('../studio.js').Photo} photo
+ * @param {() => void} onAccepted
  */
-export function submitWall(studio, pipeline, { file, previewUrl }) {
+export function submitWall(studio, pipeline, { file, previewUrl }, onAccepted) {
   // Nothing in a job names the photo that came with the request; one of these is sent at a time.
-  const wish = { pipeline, asked: {}, previewUrl, isIts: () => true };
-  return studio.submit(wish, ({ signal, ask }) => ask({ pipeline, previewUrl }, (key) => send(studio.api, file, key, signal)));
+  let isSending = false;
+  const wish = { pipeline, asked: {}, previewUrl, isIts: () => isSending, onAccepted };
+  return studio.submit(wish, async ({ signal, ask }) => {
+    isSending = true;
+    try {
+      return await ask({ pipeline, previewUrl }, (key) => send(studio.api, file, key, signal));
+    } finally {
+      isSending = false;
+    }
+  });
 }
 
 /** @param {import('../api.js').Api} api @param {File} file @param {string} key @param {AbortSignal} signal */

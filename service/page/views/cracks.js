@@ -23,16 +23,20 @@ function CrackComposer({ studio, state }) {
   const { photo, take, remove } = usePhoto(form);
   const submit = () => {
     if (!photo) return form.refuse('photo_missing', 'photo-input');
-    return form.send(() => submitWall(studio, PIPELINE, photo));
+    const clear = () => {
+      form.settle();
+      remove(photo);
+    };
+    return form.send(() => submitWall(studio, PIPELINE, photo, clear));
   };
   return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
     <p class="introduction">${i18n.t('cracks.introduction')}</p>
-    <${PhotoField} photo=${photo} onTake=${take} onRemove=${remove} camera="environment" sending=${form.sending} />
+    <${PhotoField} form=${form} photo=${photo} onTake=${take} onRemove=${remove} camera="environment" />
   <//>`;
 }
 
 /** Those at or above the threshold, surest first as they came. @param {Detection[]} detections @param {number} threshold */
-const atLeast = (detections, threshold) => detections.filter(({ confidence }) => confidence >= threshold);
+const minimum = (detections, threshold) => detections.filter(({ confidence }) => confidence >= threshold);
 
 /** @param {I18n} i18n @param {Detection[]} shown @param {number} all */
 function verdict(i18n, shown, all) {
@@ -50,7 +54,7 @@ function CrackSheet(props) {
   const [threshold, setThreshold] = useState(first);
   const isCompared = mode !== 'boxes' && Boolean(job.outputImageUrl);
   // The result picture shows the boxes of the threshold that was asked for.
-  const shown = atLeast(detections, isCompared ? first : threshold);
+  const shown = minimum(detections, isCompared ? first : threshold);
   const words = verdict(i18n, shown, detections.length);
   const photo = html`<${BoxedPhoto}
     src=${preview ?? job.inputImageSignedUrl} alt=${i18n.t('picture.original')} size=${{ width, height }} boxes=${shown}

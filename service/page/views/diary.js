@@ -1,7 +1,7 @@
 /** The diary: an entry's words become its mood, its keywords and a picture. */
 
-import { Composer, CountedText, useForm } from '../components/composer.js';
-import { useDraft, usePage } from '../page.js';
+import { Composer, CountedText, faultOf, useForm } from '../components/composer.js';
+import { useKeptDraft, usePage } from '../page.js';
 import { html } from '../vendor/preact-htm.js';
 import { DiaryNotes, DiarySheet } from './diary-card.js';
 import { submitEntry } from './diary-submit.js';
@@ -21,30 +21,54 @@ function today() {
 function DiaryComposer({ studio, state }) {
   const { i18n, config } = usePage();
   const form = useForm(state);
-  const [text, setText] = useDraft('text', '');
-  const [date, setDate] = useDraft('date', today);
-  const [style, setStyle] = useDraft('style', '');
+  const limit = config.maxDiaryCharacters ?? USUAL_MAX_CHARACTERS;
+  const [text, setText, newestText] = useKeptDraft('text', '');
+  const [chosenDate, setDate] = useKeptDraft('date', /** @type {string | null} */ (null));
+  const [style, setStyle] = useKeptDraft('style', '');
+  const date = chosenDate ?? today();
+  const pickDate = (/** @type {any} */ event) => {
+    form.touch('entry-date');
+    setDate(event.target.value);
+  };
   const submit = () => {
     const words = text.trim();
     if (!words) return form.refuse('text_missing', 'entry');
-    return form.send(() => submitEntry(studio, PIPELINE, { text: words, date, style: style.trim() }));
+    if (words.length > limit) return form.refuse('text_long', 'entry', { limit: i18n.number(limit) });
+    const clear = () => {
+      form.settle();
+      // What has been written meanwhile is another entry.
+      if (newestText().trim() !== words) return;
+      [setText, setStyle].forEach((set) => set(''));
+      setDate(null);
+    };
+    return form.send(() => submitEntry(studio, PIPELINE, { text: words, date, style: style.trim() }, clear));
   };
   return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
     <${CountedText}
-      label=${i18n.t('diary.entry')} testId="entry" value=${text} rows="9" limit=${config.maxDiaryCharacters ?? USUAL_MAX_CHARACTERS}
+      form=${form} label=${i18n.t('diary.entry')} testId="entry" value=${text} rows="9" limit=${limit}
       placeholder=${i18n.t('diary.example')} isNeeded=${true} onInput=${setText}
     />
     <label class="field">
       <span>${i18n.t('diary.date')}</span>
-      <input type="date" data-testid="entry-date" value=${date} onInput=${(/** @type {any} */ event) => setDate(event.target.value)} />
+      <input
+        type="date" data-testid="entry-date" value=${date} onInput=${pickDate}
+        ...${faultOf(form.problem, 'entry-date')}
+      />
     </label>
-    <${StyleField} style=${style} onChange=${setStyle} />
+    <${StyleField} form=${form} style=${style} onChange=${setStyle} />
   <//>`;
 }
 
-/** A style in the person's own words, or one of a few. @param {{style: string, onChange: (style: string) => void}} props */
-function StyleField({ style, onChange }) {
+/**
+ * A style in the person's own words, or one of a few.
+ * @param {{form: import('../components/composer.js').Form, style: string, onChange: (style: string) => void}} props
+ */
+function StyleField({ form, style, onChange }) {
   const { i18n } = usePage();
+  const input = (/** @type {any} */ event) => {
+    form.touch('entry-style');
+    onChange(event.target.value);
+  };
   return html`<fieldset class="diary-style">
     <legend>${i18n.t('diary.style')}</legend>
     <div class="suggestions" role="group" aria-label=${i18n.t('diary.styles')}>
@@ -63,7 +87,7 @@ function StyleField({ style, onChange }) {
       <span class="unseen">${i18n.t('diary.styleWords')}</span>
       <input
         type="text" data-testid="entry-style" maxlength=${MAX_STYLE_CHARACTERS} placeholder=${i18n.t('diary.styleWords')} value=${style}
-        onInput=${(/** @type {any} */ event) => onChange(event.target.value)}
+        onInput=${input} ...${faultOf(form.problem, 'entry-style')}
       />
     </label>
   </fieldset>`;

@@ -1,7 +1,9 @@
 /** Where and when: told by the photo, or, as phones leave that out of what they upload, by the person. */
 
+import { faultOf } from '../components/composer.js';
+import { goToField } from '../components/focus.js';
 import { usePage } from '../page.js';
-import { html, useState } from '../vendor/preact-htm.js';
+import { html, useEffect, useState } from '../vendor/preact-htm.js';
 
 /** @typedef {import('./parking-submit.js').Given} Given */
 
@@ -16,20 +18,23 @@ const DENIED = 1;
 /** Go to the fields, from where they are found missing. */
 export function openPlaceAndTime() {
   const details = /** @type {HTMLDetailsElement | null} */ (document.getElementById(GIVEN_ID));
-  if (!details) return;
-  details.open = true;
-  details.querySelector('input')?.focus();
+  goToField(details?.querySelector('input'));
 }
 
-/** @param {{given: Given, onChange: (given: Given) => void}} props */
-export function PlaceAndTime({ given, onChange }) {
+/** @param {{form: import('../components/composer.js').Form, given: Given, onChange: (given: Given) => void}} props */
+export function PlaceAndTime({ form, given, onChange }) {
   const { i18n } = usePage();
+  /** @param {keyof Given} name @param {any} event */
+  const input = (name, { target }) => {
+    form.touch(name);
+    onChange({ ...given, [name]: target.value });
+  };
   /** @param {keyof Given} name @param {string} type */
   const field = (name, type) => html`<label class="field">
     <span>${i18n.t(`parking.${name}`)}</span>
     <input
       type=${type} step=${type === 'text' ? undefined : 1} inputmode=${type === 'text' ? 'text' : undefined} autocomplete="off"
-      data-testid=${name} value=${given[name]} onInput=${(/** @type {any} */ event) => onChange({ ...given, [name]: event.target.value })}
+      data-testid=${name} value=${given[name]} onInput=${(/** @type {any} */ event) => input(name, event)} ...${faultOf(form.problem, name)}
     />
   </label>`;
   return html`<details class="given" id=${GIVEN_ID} data-testid="given">
@@ -38,7 +43,7 @@ export function PlaceAndTime({ given, onChange }) {
       <legend class="unseen">${i18n.t('parking.given')}</legend>
       <p class="introduction">${i18n.t('parking.givenHint')}</p>
       <div class="pair">${field('latitude', 'text')} ${field('longitude', 'text')}</div>
-      <${Locate} onFound=${(/** @type {{latitude: string, longitude: string}} */ place) => onChange({ ...given, ...place })} />
+      <${Locate} form=${form} onFound=${(/** @type {{latitude: string, longitude: string}} */ place) => onChange({ ...given, ...place })} />
       ${field('time', 'datetime-local')}
     </fieldset>
   </details>`;
@@ -48,11 +53,19 @@ export function PlaceAndTime({ given, onChange }) {
 const locate = () => new Promise((resolve, reject) => navigator.geolocation.getCurrentPosition(resolve, reject, LOCATE));
 
 /** Asks for the position when it is pressed, never before. */
-function Locate(/** @type {{onFound: (place: {latitude: string, longitude: string}) => void}} */ { onFound }) {
+function Locate(
+  /** @type {{form: import('../components/composer.js').Form, onFound: (place: {latitude: string, longitude: string}) => void}} */
+  { form, onFound },
+) {
   const { i18n, announcer } = usePage();
   const [state, setState] = useState(/** @type {'' | 'busy' | 'denied' | 'unknown'} */ (''));
+  // One alarm at a time: the newest.
+  useEffect(() => {
+    if (form.problem) setState((/** @type {string} */ now) => (now === 'busy' ? now : ''));
+  }, [form.problem]);
   const find = async () => {
     if (state === 'busy') return;
+    form.setProblem(null);
     setState('busy');
     try {
       const { coords } = await locate();

@@ -3,7 +3,7 @@
 import { Picture } from '../components/compare.js';
 import { Place } from '../components/place.js';
 import { asProblem, usePage, useProblem } from '../page.js';
-import { html, useEffect, useState } from '../vendor/preact-htm.js';
+import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
 
 /** @typedef {import('../studio.js').Studio} Studio */
 /** @typedef {import('../i18n.js').I18n} I18n */
@@ -13,7 +13,8 @@ import { html, useEffect, useState } from '../vendor/preact-htm.js';
  *   lastCaptureTime: string, firstCroppedUrl?: string, secondCroppedUrl?: string, similarity?: number, reportBool: boolean,
  *   createdAt: string,
  * }} Report
- * @typedef {{reports: Report[], cursor?: string, isLoaded: boolean}} Book
+ * @typedef {{reports: Report[], cursor?: string, isLoaded: boolean, hidden?: string}} Book `hidden` is one that was asked for
+ *   and may not be read
  */
 
 const PAGE_SIZE = 20;
@@ -72,8 +73,10 @@ function useReports(studio) {
   /** @param {string} reportId */
   const readOne = (reportId) =>
     take(async () => {
-      const report = await studio.api.get(pathOf(reportId));
-      return (known) => ({ ...known, reports: merged(known.reports, [report]) });
+      const report = await studio.api.get(pathOf(reportId)).catch((error) => {
+        if (error.code !== 'report_not_found') throw error;
+      });
+      return (known) => (report ? { ...known, reports: merged(known.reports, [report]) } : { ...known, hidden: reportId });
     });
   useEffect(() => {
     void readPage();
@@ -88,7 +91,7 @@ function useReports(studio) {
 export function Reports({ studio, detail }) {
   const { i18n } = usePage();
   const { book, problem, readPage, readOne } = useReports(studio);
-  const { reports, cursor, isLoaded } = /** @type {Book} */ (book);
+  const { reports, cursor, isLoaded, hidden } = /** @type {Book} */ (book);
   const isThere = reports.some(({ reportId }) => reportId === detail);
   useEffect(() => {
     if (detail && isLoaded && !isThere) void readOne(detail);
@@ -96,6 +99,9 @@ export function Reports({ studio, detail }) {
   return html`<section class="reports" aria-labelledby="reports-title">
     <h2 id="reports-title" tabindex="-1">${i18n.t('report.title')}</h2>
     ${isLoaded && reports.length === 0 && html`<p class="empty-note" data-testid="no-reports">${i18n.t('report.none')}</p>`}
+    <div role="status">
+      ${detail && hidden === detail && html`<${OthersReport} />`}
+    </div>
     <ul class="report-list">
       ${reports.map(
         (report) => html`<${ReportCard}
@@ -109,6 +115,17 @@ export function Reports({ studio, detail }) {
     </p>`}
     <div role="alert">${problem && html`<p class="problem" data-testid="reports-problem">${problem.text}</p>`}</div>
   </section>`;
+}
+
+/** A sighting may name a report that others' sightings have made. */
+function OthersReport() {
+  const { i18n } = usePage();
+  const note = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    note.current?.focus({ preventScroll: true });
+    note.current?.scrollIntoView({ block: 'center' });
+  }, []);
+  return html`<p class="empty-note" tabindex="-1" ref=${note} data-testid="others-report">${i18n.t('report.others')}</p>`;
 }
 
 /** @param {{report: Report, isTarget: boolean, onRefresh: () => Promise<void>}} props */

@@ -16,22 +16,23 @@ function ParkingComposer({ studio, state }) {
   const { i18n } = usePage();
   const form = useForm(state);
   const { photo, take, remove } = usePhoto(form);
-  const [given, setGiven] = useDraft('given', NOTHING_GIVEN);
+  const [given, setGiven, newestGiven] = useDraft('given', NOTHING_GIVEN);
   const submit = () => {
     if (!photo) return form.refuse('photo_missing', 'photo-input');
-    const { facts, problem } = factsOf(given);
-    if (!facts) return form.refuse(problem, problem === 'longitude' ? 'longitude' : 'latitude');
-    return form.send(async () => {
-      await submitSighting(studio, PIPELINE, photo, facts);
+    const { facts, problem, at } = factsOf(given, Date.now() + state.clockOffset);
+    if (!facts) return form.refuse(problem, at);
+    const clear = () => {
+      form.settle();
       // The next photo is of another place and time, or of the same car later; this one is on its way.
       remove(photo);
-      setGiven(NOTHING_GIVEN);
-    });
+      if (newestGiven() === given) setGiven(NOTHING_GIVEN);
+    };
+    return form.send(() => submitSighting(studio, PIPELINE, photo, facts, clear));
   };
   return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
     <p class="introduction">${i18n.t('parking.introduction')}</p>
-    <${PhotoField} photo=${photo} onTake=${take} onRemove=${remove} camera="environment" sending=${form.sending} />
-    <${PlaceAndTime} given=${given} onChange=${setGiven} />
+    <${PhotoField} form=${form} photo=${photo} onTake=${take} onRemove=${remove} camera="environment" />
+    <${PlaceAndTime} form=${form} given=${given} onChange=${setGiven} />
   <//>`;
 }
 

@@ -4,12 +4,13 @@ import { uploadPhoto } from '../upload.js';
 
 /**
  * @param {import('../studio.js').Studio} studio @param {string} pipeline @param {import('../studio.js').Photo} photo
- * @param {{style: string, prompt: string}} asked
+ * @param {{style: string, prompt: string}} asked @param {() => void} onAccepted
  */
-export function submitPhoto(studio, pipeline, photo, asked) {
+export function submitPhoto(studio, pipeline, photo, asked, onAccepted) {
   /** @param {import('../store.js').Job} job */
-  const isIts = (job) => Boolean(photo.fileKey && job.inputImageUrl?.endsWith(photo.fileKey)) && job.style === asked.style;
-  const wish = { pipeline, asked, previewUrl: photo.previewUrl, isIts };
+  const isIts = (job) =>
+    Boolean(photo.fileKey && job.inputImageUrl?.endsWith(photo.fileKey)) && job.style === asked.style && (job.prompt ?? '') === asked.prompt;
+  const wish = { pipeline, asked, previewUrl: photo.previewUrl, isIts, onAccepted };
   return studio.submit(wish, async ({ signal, change, ask }) => {
     const onProgress = (/** @type {number} */ fraction) => change({ fraction });
     photo.fileKey ||= await uploadPhoto({ api: studio.api, file: photo.file, onProgress, signal });

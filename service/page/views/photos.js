@@ -27,19 +27,21 @@ function PhotoComposer({ studio, state }) {
   const { photo, take, remove } = usePhoto(form);
   const [style, setStyle] = useDraft('style', () => (styles.find((each) => each.default) ?? styles[0]).id);
   const [prompt, setPrompt] = useDraft('prompt', '');
+  const limit = config.maxPromptLength;
   const needsPrompt = style === 'custom';
   const submit = () => {
     const words = prompt.trim();
     if (!photo) return form.refuse('photo_missing', 'photo-input');
     if (needsPrompt && !words) return form.refuse('prompt_missing', 'prompt');
-    return form.send(() => submitPhoto(studio, PIPELINE, photo, { style, prompt: words }));
+    if (words.length > limit) return form.refuse('text_long', 'prompt', { limit: i18n.number(limit) });
+    return form.send(() => submitPhoto(studio, PIPELINE, photo, { style, prompt: words }, form.settle));
   };
   return html`<${Composer} state=${state} form=${form} onSubmit=${submit}>
-    <${PhotoField} photo=${photo} onTake=${take} onRemove=${remove} camera="user" sending=${form.sending} />
+    <${PhotoField} form=${form} photo=${photo} onTake=${take} onRemove=${remove} camera="user" />
     <${StylePicker} styles=${styles} chosen=${style} onChoose=${setStyle} />
     <${CountedText}
-      label=${i18n.t(needsPrompt ? 'wishes.needed' : 'wishes.label')} testId="prompt" value=${prompt} rows="3"
-      limit=${config.maxPromptLength} placeholder=${i18n.t(needsPrompt ? 'wishes.examplePrompt' : 'wishes.example')}
+      form=${form} label=${i18n.t(needsPrompt ? 'wishes.needed' : 'wishes.label')} testId="prompt" value=${prompt} rows="3"
+      limit=${limit} placeholder=${i18n.t(needsPrompt ? 'wishes.examplePrompt' : 'wishes.example')}
       isNeeded=${needsPrompt} onInput=${setPrompt}
     />
   <//>`;
