@@ -76,7 +76,10 @@ async def _report(work: Work, given: ParkingInput, reports: ParkingReports, thre
         vehicle_in_crop=crop.vehicle.box() if crop.vehicle else None,
     )
     report = await reports.record(sighting, evidence.finding(work), threshold)
-    facts |= {"outcome": "sighting", "plate": plate} | ({"reportId": report.report_id} if report else {})
+    facts |= {"outcome": "sighting", "plate": plate}
+    # Of a report that rests on others' sightings alone, this one's owner may see nothing.
+    if report is not None and work.job.user_id in report.owners:
+        facts["reportId"] = report.report_id
     return _output(found, crop, facts)
 
 

@@ -46,7 +46,7 @@ async def test_a_photo_is_no_second_sighting_of_itself(lot: Lot, user: UserId) -
     "changes",
     [
         {"image_url": "s3://uploads/under/another/key.jpg"},
-        {"plate": "99허9999"},
+        {"plate": str(uuid4())},
         {"latitude": Decimal("37.9")},
         {"longitude": Decimal("-126.9")},
         {"capture_time": "2026-11-20 11:00:00"},
@@ -107,7 +107,7 @@ async def test_a_photo_that_is_sent_again_brings_its_crop(lot: Lot, user: UserId
         cropped_url="s3://results/again.jpg",
         vehicle_in_crop=None,
         device_id="phone-2",
-        plate="99허9999",
+        plate=str(uuid4()),
     )
     lot.eye.gone.add(first.cropped_url)
     await lot.record(first)

@@ -64,7 +64,7 @@ async def test_sightings_closer_together_make_none(lot: Lot, user: UserId, order
 @pytest.mark.parametrize(
     "elsewhere",
     [
-        {"plate": "99허9999"},
+        {"plate": str(uuid4())},
         {"latitude": Decimal("37.5666")},
         {"latitude": Decimal("37.56649999")},
         {"longitude": Decimal("-126.9781")},

@@ -88,6 +88,18 @@ async def test_both_owners_are_told_of_a_report(desk: Desk, somewhere: Place) ->
     assert 3 == await sightings(desk.house, report)
 
 
+async def test_whoever_adds_nothing_to_a_report_is_not_shown_it(desk: Desk, somewhere: Place) -> None:
+    """A stranger's sighting between the two: it is one, and the report is others'."""
+    for time in (NINE, "2026-11-20 09:10:00"):
+        await sighted(desk, photo_of(CAR, place=3, at=somewhere, taken_at=time))
+    stranger = Desk(desk.house, UserId(f"{desk.user}-stranger"))
+    between = await sighted(stranger, photo_of(CAR, place=3, at=somewhere, taken_at=FIVE_PAST))
+
+    assert "sighting" == between["outcome"]
+    assert "reportId" not in between
+    assert [] == await confirmations(desk.house, stranger.user)
+
+
 async def sightings(house: House, report: Report) -> int:
     """Count what is kept of a car in a place."""
     answer = await house.clients.dynamodb.query(
