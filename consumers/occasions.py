@@ -58,19 +58,22 @@ def occasion_of(known: PhotoFacts, said: Said, *, given_first: bool) -> Occasion
     )
 
 
-def read_said(latitude: object, longitude: object, time: str | None) -> Said:
-    """Read what came with the request or the upload, where perhaps nobody has checked it yet."""
-    position, problems = None, []
-    if latitude is not None and longitude is not None:
+def read_said(metadata: Mapping[str, str], latitude: float | None, longitude: float | None, time: str | None) -> Said:
+    """Read what the request says, or, where it says nothing, what came with the upload, where nobody has checked it yet."""
+    places = ((latitude, longitude), (metadata.get("latitude"), metadata.get("longitude")))
+    position, taken_at, problems = None, None, []
+    for north, east in places:
+        if north is not None and east is not None:
+            try:
+                position = photo_facts.parse_position(north, east)
+            except ValueError as error:
+                problems.append(str(error))
+            break
+    if written := time or metadata.get("capture-time"):
         try:
-            position = photo_facts.parse_position(str(latitude), str(longitude))
+            taken_at = read_time(written)
         except ValueError as error:
             problems.append(str(error))
-    try:
-        taken_at = read_time(time) if time else None
-    except ValueError as error:
-        taken_at = None
-        problems.append(str(error))
     return Said(facts=PhotoFacts(position=position, taken_at=taken_at), problem=" ".join(problems) or None)
 
 
@@ -88,16 +91,6 @@ def lies_ahead(time: str) -> bool:
     """Tell whether no clock on Earth shows this yet: such a sighting would stay the last one of its place."""
     now = datetime.fromtimestamp(clock.now_milliseconds() / 1000, UTC).replace(tzinfo=None)
     return datetime.fromisoformat(time) > now + _FARTHEST_EAST
-
-
-def said_with(metadata: Mapping[str, str], latitude: float | None, longitude: float | None, time: str | None) -> Said:
-    """Read what the request says, or, where it says nothing, what the upload says."""
-    has_position = latitude is not None and longitude is not None
-    return read_said(
-        latitude if has_position else metadata.get("latitude"),
-        longitude if has_position else metadata.get("longitude"),
-        time or metadata.get("capture-time"),
-    )
 
 
 def _what_is_missing(position: Position | None, time: str | None) -> str:

@@ -50,7 +50,7 @@ async def _report(work: Work, given: ParkingInput, reports: ParkingReports, thre
     upload = await work.read_upload()
     work.tell(Stage.PREPARING, 0.15, "Reading place and time")
     known, digest = await work.images.run(lambda: (photo_facts.read_facts(upload.content), photo_of(upload.content)))
-    said = occasions.said_with(upload.metadata, given.latitude, given.longitude, given.capture_time)
+    said = occasions.read_said(upload.metadata, given.latitude, given.longitude, given.capture_time)
     occasion = occasions.occasion_of(known, said, given_first=given.given_first)
     photo = await work.images.prepare(upload.content)
     found = await vehicles.find(work, photo)

@@ -173,9 +173,9 @@ class Calling:
 
         With ``keep_as`` the answer is kept with the job under that name: another try does not ask, and pay, again.
         """
-        kept = self.work.job.kept.get(keep_as or "")
-        if isinstance(kept, dict):
-            return _read_kept(kept, answer_model)
+        kept = _read_kept(self.work.job.kept.get(keep_as or ""), answer_model)
+        if kept is not None:
+            return kept
         reading = await self.work.gemini.ask(instruction, answer_model, self, photo=photo, text=text)
         if keep_as is not None:
             self.work.keep(keep_as, _kept(reading))
@@ -203,12 +203,13 @@ def _kept(reading: Reading[Answer]) -> dict[str, JSON]:
     }
 
 
-def _read_kept(kept: Mapping[str, Any], answer_model: type[Answer]) -> Reading[Answer]:
-    return Reading(
-        answer=answer_model.model_validate(kept["answer"]),
-        model_name=kept["modelName"],
-        milliseconds=kept["milliseconds"],
-    )
+def _read_kept(kept: Any, answer_model: type[Answer]) -> Reading[Answer] | None:
+    """Read what was kept; None where there is nothing, or an older task has kept it in another form."""
+    try:
+        answer = answer_model.model_validate(kept["answer"])
+        return Reading(answer=answer, model_name=kept["modelName"], milliseconds=kept["milliseconds"])
+    except (TypeError, KeyError, ValidationError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

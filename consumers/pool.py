@@ -139,9 +139,8 @@ class Pool:
         try:
             await self._queue.put_off(delivery, math.ceil(seconds * random.uniform(1, 1.25)))  # noqa: S311 - as below
         except CloudUnavailable:
-            logger.warning(
-                "A message could not be put off", extra={"action": "put_off_failed"}
-            )  # it comes back by itself
+            # It comes back by itself.
+            logger.warning("A message could not be put off", extra={"action": "put_off_failed"})
             return
         self._acknowledger.add(delivery.receipt)
         self._meters.held_up.inc()

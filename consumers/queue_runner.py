@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, Generic, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, TypeVar
 
 from jobs.errors import CloudUnavailable
 
@@ -16,27 +17,16 @@ Message = TypeVar("Message")
 _MAX_BACKOFF_SECONDS: Final = 10.0
 
 
-class QueueRunner(Generic[Message]):
+class QueueRunner(ABC, Generic[Message]):
     """Takes as many messages as it has free places. ``failed`` is done when it died by itself: the process must stop then.
 
-    ``receive`` waits for messages, at most so many, and raises CloudUnavailable. A message whose ``handle`` raises is told to
-    ``note_broken``; it comes back by itself. ``name`` stands in the log.
+    ``receive`` waits for messages, at most so many, and raises CloudUnavailable. ``name`` stands in the log.
     """
 
-    def __init__(
-        self,
-        name: str,
-        receive: Callable[[int], Awaitable[Sequence[Message]]],
-        handle: Callable[[Message], Coroutine[Any, Any, None]],
-        *,
-        at_once: int,
-        note_broken: Callable[[], None],
-    ) -> None:
+    def __init__(self, name: str, receive: Callable[[int], Awaitable[Sequence[Message]]], *, at_once: int) -> None:
         self._name = name
         self._receive = receive
-        self._handle = handle
         self._at_once = at_once
-        self._note_broken = note_broken
         self._running: set[asyncio.Task[None]] = set()
         self._place_freed = asyncio.Event()
         self._fetcher: asyncio.Task[None] | None = None
@@ -60,6 +50,14 @@ class QueueRunner(Generic[Message]):
             task.cancel()
         if late:
             await asyncio.wait(late)
+
+    @abstractmethod
+    async def _handle(self, message: Message) -> None:
+        """Do what the message asks for; where this raises, it comes back by itself."""
+
+    @abstractmethod
+    def _note_broken(self) -> None:
+        """Count a message whose handling raised."""
 
     async def _fetch(self) -> None:
         failures = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -52,7 +51,7 @@ class IntakeLimits:
     outage_wait_seconds: float = 20
 
 
-class UploadIntake:
+class UploadIntake(QueueRunner[UploadMessage]):
     """Takes up to ``at_once`` messages at a time. ``failed`` is done when it died by itself: the process must stop then.
 
     ``request_of`` says which job an upload asks for; ``watch`` is told of users whose new job waits for their others.
@@ -67,6 +66,7 @@ class UploadIntake:
         registry: CollectorRegistry,
         limits: IntakeLimits | None = None,
     ) -> None:
+        super().__init__("upload", queue.receive, at_once=(limits or IntakeLimits()).at_once)
         self._queue = queue
         self._submission = submission
         self._request_of = request_of
@@ -77,26 +77,9 @@ class UploadIntake:
         )
         for outcome in Outcome:
             self._events.labels(outcome)
-        self._runner: QueueRunner[UploadMessage] = QueueRunner(
-            "upload",
-            queue.receive,
-            self._handle,
-            at_once=self._limits.at_once,
-            note_broken=self._events.labels(Outcome.BROKE).inc,
-        )
 
-    @property
-    def failed(self) -> asyncio.Future[None]:
-        """Done when it died by itself."""
-        return self._runner.failed
-
-    def start(self) -> None:
-        """Begin to take uploads in."""
-        self._runner.start()
-
-    async def stop(self, budget_seconds: float) -> None:
-        """Fetch no more and let what is in hand end; what does not in that time is taken in by another task."""
-        await self._runner.stop(budget_seconds)
+    def _note_broken(self) -> None:
+        self._events.labels(Outcome.BROKE).inc()
 
     async def _handle(self, message: UploadMessage) -> None:
         """Settle each upload, and only then remove the message: whoever dies before, another one does it again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections import Counter as Tally
@@ -44,12 +43,13 @@ class DeliveryLimits:
     retry_scale: float = 1.0
 
 
-class WebhookWorker:
+class WebhookWorker(QueueRunner[ReceivedOrder]):
     """Runs up to ``at_once`` deliveries. ``failed`` is done when it died by itself: the process must stop then."""
 
     def __init__(
         self, queue: WebhookQueue, courier: Courier, limits: DeliveryLimits, registry: CollectorRegistry
     ) -> None:
+        super().__init__("webhook", queue.receive, at_once=limits.at_once)
         self._queue = queue
         self._courier = courier
         self._limits = limits
@@ -59,39 +59,22 @@ class WebhookWorker:
         self._ended = prometheus_client.Counter(
             "webhook_orders", "Orders by what became of them", ["outcome"], registry=registry
         )
-        self._runner: QueueRunner[ReceivedOrder] = QueueRunner(
-            "webhook",
-            queue.receive,
-            self._handle,
-            at_once=limits.at_once,
-            note_broken=self._ended.labels(Outcome.BROKE).inc,
-        )
 
-    @property
-    def failed(self) -> asyncio.Future[None]:
-        """Done when it died by itself."""
-        return self._runner.failed
+    def _note_broken(self) -> None:
+        self._ended.labels(Outcome.BROKE).inc()
 
-    def start(self) -> None:
-        """Begin to deliver."""
-        self._runner.start()
-
-    async def stop(self, budget_seconds: float) -> None:
-        """Fetch no more and let what is in hand end; what does not in that time is attempted anew by another task."""
-        await self._runner.stop(budget_seconds)
-
-    async def _handle(self, received: ReceivedOrder) -> None:
-        order = received.order
+    async def _handle(self, message: ReceivedOrder) -> None:
+        order = message.order
         if order is None:
             logger.warning("A message is not ours", extra={"action": "webhook_foreign"})
             return
         try:
-            outcome = await self._serve(order, is_broken=received.is_last)
+            outcome = await self._serve(order, is_broken=message.is_last)
         except CloudUnavailable:
             outcome = Outcome.PUT_OFF
-            await self._put_off(received, order)
+            await self._put_off(message, order)
         else:
-            await self._delete(received)
+            await self._delete(message)
         self._ended.labels(outcome).inc()
 
     async def _serve(self, order: Order, *, is_broken: bool) -> Outcome:

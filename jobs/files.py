@@ -117,16 +117,7 @@ class Files:
 
     async def write_upload(self, user_id: UserId, content: bytes, *, content_type: str, extension: str) -> str:
         """Store a photo that came with a request under a fresh key of the user, and return its ``s3://bucket/key``."""
-        key = fresh_key(uploads_of(user_id), extension)
-        with aws.mapped_errors():
-            await self._client.put_object(
-                Bucket=self._upload_bucket,
-                Key=key,
-                Body=content,
-                ContentType=content_type,
-                ServerSideEncryption="AES256",
-            )
-        return self.upload_url(key)
+        return await self._put(self._upload_bucket, fresh_key(uploads_of(user_id), extension), content, content_type)
 
     async def delete_upload(self, url: str) -> None:
         """Take away an upload, given as ``s3://bucket/key``, that is there or not. Raises CloudUnavailable alone."""
@@ -204,29 +195,18 @@ class Files:
         self, user_id: UserId, job_id: JobId, content: bytes, *, content_type: str, extension: str
     ) -> str:
         """Store a job's result and return its ``s3://bucket/key``; writing it again replaces it."""
-        key = f"{results_of(user_id)}{job_id}{extension}"
-        with aws.mapped_errors():
-            await self._client.put_object(
-                Bucket=self._result_bucket,
-                Key=key,
-                Body=content,
-                ContentType=content_type,
-                ServerSideEncryption="AES256",
-            )
-        return f"s3://{self._result_bucket}/{key}"
+        return await self._put(self._result_bucket, f"{results_of(user_id)}{job_id}{extension}", content, content_type)
 
     async def write_evidence(self, report_id: str, photo: str, content: bytes) -> str:
         """Store a parking report's own copy of a crop, a JPEG, and return its ``s3://bucket/key``, which names no user."""
-        key = f"evidence/{report_id}/{photo}.jpg"
+        return await self._put(self._result_bucket, f"evidence/{report_id}/{photo}.jpg", content, "image/jpeg")
+
+    async def _put(self, bucket: str, key: str, content: bytes, content_type: str) -> str:
         with aws.mapped_errors():
             await self._client.put_object(
-                Bucket=self._result_bucket,
-                Key=key,
-                Body=content,
-                ContentType="image/jpeg",
-                ServerSideEncryption="AES256",
+                Bucket=bucket, Key=key, Body=content, ContentType=content_type, ServerSideEncryption="AES256"
             )
-        return f"s3://{self._result_bucket}/{key}"
+        return f"s3://{bucket}/{key}"
 
     async def link(self, url: str) -> str:
         """Return a signed GET of ``s3://bucket/key``, good for 24 hours less at most five minutes."""

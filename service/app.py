@@ -33,7 +33,7 @@ from jobs.user_table import UserTable
 from jobs.views import JobViews, cancel_view
 from jobs.waiting import Waiting
 from service.demo_sign_in import DemoSignIn
-from service.ground import open_ground
+from service.ground import Ground, open_ground
 from service.metrics import make_metrics_app
 from service.pool import open_pool
 from service.readiness import Readiness
@@ -173,18 +173,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
         table, queue, bus = ground.table, ground.queue, ground.bus
         queue_watch = QueueWatch(table, every_seconds=settings.queue_place_seconds)
         views = JobViews(ground.files, bus, queue_watch.place_of)
-        log = EventLog(ground.clients.dynamodb, settings.job_events_table)
-        limits = SocketLimits()
-        snapshots = SnapshotReader(table, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
-        recovery = Recovery(log, views.view, snapshots.read, limits)
-        hub = Hub(
-            bus,
-            recovery,
-            limits=limits,
-            registry=ground.registry,
-            conditions=ground.conditions,
-            read_quota=snapshots.quota,
-        )
+        hub = _make_hub(settings, ground, views)
         verifier = await _open_verifier(stack, settings)
         readiness = Readiness()
         submission = Submission(table, queue, settings.user_limits())
@@ -230,6 +219,19 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             registry=ground.registry,
             guards=ground.guards,
         )
+
+
+def _make_hub(settings: Settings, ground: Ground, views: JobViews) -> Hub:
+    log, limits = EventLog(ground.clients.dynamodb, settings.job_events_table), SocketLimits()
+    snapshots = SnapshotReader(ground.table, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
+    return Hub(
+        ground.bus,
+        Recovery(log, views.view, snapshots.read, limits),
+        limits=limits,
+        registry=ground.registry,
+        conditions=ground.conditions,
+        read_quota=snapshots.quota,
+    )
 
 
 async def _cancel(control: Control, user_id: UserId, job_id: JobId) -> dict[str, JSON]:

@@ -176,6 +176,21 @@ async def test_an_entry_that_has_waited_a_day_for_its_picture_is_completed_witho
     assert {"code": "provider_failure", "message": "Shut."} == facts(done)["imageFailure"]
 
 
+async def test_what_another_version_has_kept_is_asked_for_again(desk: Desk) -> None:
+    """A task of an older form may have begun the job."""
+    job = await desk.submit(DIARY, text=HAPPY)
+    await desk.house.clients.dynamodb.update_item(
+        TableName=desk.house.tables.jobs,
+        Key={"jobId": job.job_id},
+        UpdateExpression="SET kept = :kept",
+        ExpressionAttributeValues={":kept": {"reading": {"answer": {"mood": "fine"}, "modelName": "old"}}},
+    )
+    [done] = await desk.ended(job)
+
+    assert (Status.COMPLETED, 1) == (done.status, done.attempt)
+    assert "positive" == facts(done)["sentiment"]["label"]
+
+
 async def test_a_cancel_while_the_reader_is_shut_is_free(desk: Desk) -> None:
     """The job is in hand, and no model has been called for it."""
     house = desk.house
