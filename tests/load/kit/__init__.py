@@ -1,0 +1,1 @@
+"""Load on Darkroom, and an account of what its sockets told."""
