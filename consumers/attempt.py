@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from structlog.contextvars import bind_contextvars
+
 from consumers.acknowledger import Acknowledger
 from consumers.failures import Then
 from consumers.gate_state import NotNow
@@ -31,9 +33,9 @@ from jobs.errors import (
     TransientError,
     WorkerLost,
 )
-from jobs.events import EventBus, JobEvent, JobProgress, Notice
+from jobs.events import EventBus, JobEvent, JobProgress, Notice, Stage
 from jobs.files import Files
-from jobs.ids import JobId, UserId
+from jobs.ids import JobId
 from jobs.job_table import JobTable
 from jobs.model import JSON, Failure, Job, ModelUse, Output, Status
 from jobs.work_queue import MAX_DELAY_SECONDS, Delivery, WorkQueue
@@ -85,7 +87,6 @@ class Attempt:
         self._workshop = workshop
         self._delivery = delivery
         self._owner = secrets.token_hex(8)
-        self._user_id = UserId("")
         self._stop_reason: type[Exception] | None = None
         self._work_limit: asyncio.Timeout | None = None
         self._use = ModelUse()
@@ -93,24 +94,28 @@ class Attempt:
         self._has_called = False
 
     async def run(self) -> None:
-        """Do the job and settle its message. Raises nothing: what cannot be settled is delivered again."""
+        """Do the job and settle its message. Raises nothing: what cannot be settled is delivered again.
+
+        It has a task of its own: what is bound here stands in every line of the log that is written on the way.
+        """
         job_id = self._delivery.job_id
+        bind_contextvars(job_id=job_id, receives=self._delivery.receives)
         try:
             if job_id is None:
-                logger.error("A message is not ours", extra=self._log_extra("message_foreign"))
+                logger.error("A message is not ours", extra={"action": "message_foreign"})
                 await self._workshop.queue.set_aside(self._delivery)
                 return
             await self._attend(job_id)
         except JobDeleted:
             self._acknowledge()
         except JobNotFound:
-            logger.error("A message names a job that never was", extra=self._log_extra("message_foreign"))  # noqa: TRY400
+            logger.error("A message names a job that never was", extra={"action": "message_foreign"})  # noqa: TRY400
             await self._workshop.queue.set_aside(self._delivery)
         except LostClaim:
-            logger.info("Another worker has the job", extra=self._log_extra("claim_lost"))
+            logger.info("Another worker has the job", extra={"action": "claim_lost"})
         except Exception:
             # Lease and visibility run out, and the job is delivered again.
-            logger.exception("A job was left for another try", extra=self._log_extra("job_left"))
+            logger.exception("A job was left for another try", extra={"action": "job_left"})
 
     async def _attend(self, job_id: JobId) -> None:
         try:
@@ -147,19 +152,24 @@ class Attempt:
         """Take the job; returns None when the table does not answer: a copy of the message then comes later, no receive burnt."""
         try:
             job = await self._workshop.table.get(job_id)
-            self._user_id = job.user_id
+            bind_contextvars(user_id=job.user_id, pipeline=job.pipeline)
+            if job.request_id is not None:
+                bind_contextvars(request_id=job.request_id)
             now = clock.now_milliseconds()
             lease_until = self._delivery.received_at + self._workshop.queue.lease_milliseconds
-            job = await self._workshop.table.apply(job, moves.claimed(self._owner, lease_until, now))
+            found = job
+            job = await self._workshop.table.apply(found, moves.claimed(self._owner, lease_until, now))
+            self._workshop.meters.note_claim(found, now)
         except CloudUnavailable:
-            logger.warning("A job could not be claimed", exc_info=True, extra=self._log_extra("claim_put_off"))
+            logger.warning("A job could not be claimed", exc_info=True, extra={"action": "claim_put_off"})
             await self._workshop.queue.put_off(self._delivery, self._workshop.unclaimed_seconds)
             self._acknowledge()
             return None
         if job.terminal:
-            logger.error("A job took its worker with it time and again", extra=self._log_extra("worker_lost"))
+            logger.error("A job took its worker with it time and again", extra={"action": "worker_lost"})
             self._count(job, WorkerLost.code)
             raise JobEnded
+        logger.info("A job was claimed", extra={"action": "job_claimed", "attempt": job.attempt})
         return job
 
     async def _work(self, job: Job) -> None:
@@ -233,14 +243,20 @@ class Attempt:
                 raise self._stop_reason from error
             raise TransientError("The job took too long.") from error
         except Exception as error:
-            logger.exception("A pipeline broke", extra=self._log_extra("pipeline_broke"))
+            logger.exception("A pipeline broke", extra={"action": "pipeline_broke"})
             raise TransientError("Something went wrong on our side.") from error
         finally:
             self._work_limit = None
             self._workshop.bus.forget_progress(job.job_id)
 
     def _reporter(self, job: Job) -> Report:
+        stage: Stage | None = None
+
         def report(progress: Progress) -> None:
+            nonlocal stage
+            if progress.stage is not stage:
+                stage = progress.stage
+                logger.info("A job goes on", extra={"action": "job_stage", "stage": stage.value})
             self._workshop.bus.publish(
                 JobProgress(
                     job=job,
@@ -264,7 +280,8 @@ class Attempt:
         await self._write(job, moves.completed(self._owner, output, clock.now_milliseconds()))
         self._acknowledge()
         self._count(job, "completed")
-        logger.info("A job is completed", extra=self._log_extra("job_completed"))
+        seconds = (clock.now_milliseconds() - job.created_at) / 1000
+        logger.info("A job is completed", extra={"action": "job_completed", "seconds_since_submit": seconds})
         if job.attempt > 1:
             await self._discard_results(job, but=output.url)  # an earlier try may have stored one of another type
 
@@ -306,7 +323,7 @@ class Attempt:
         self._count(job, failure.code)
         if job.attempt > 1:
             await self._discard_results(job)
-        extra = self._log_extra("job_failed") | {"code": failure.code}
+        extra = {"action": "job_failed", "code": failure.code}
         logger.warning("A job failed", exc_info=None if failure.code in _OWNERS_DOING else error, extra=extra)
 
     async def _retry(self, job: Job, error: DarkroomError, code: str, retry_after_seconds: float | None) -> None:
@@ -319,7 +336,7 @@ class Attempt:
         await self._write(job, moves.released(self._owner, clock.now_milliseconds()))
         await self._hide(max(retry_after_seconds or 0, self._workshop.retry_seconds[receives - 1]))
         self._count(job, "retried")
-        extra = self._log_extra("job_retried") | {"code": code}
+        extra = {"action": "job_retried", "code": code}
         logger.warning("A job will be tried again", exc_info=error, extra=extra)
 
     async def _defer(self, job: Job, error: NotNow) -> None:
@@ -333,12 +350,12 @@ class Attempt:
         delay_seconds = error.delay_seconds(waited_seconds)
         await self._send_again(job, round(delay_seconds), moves.put_off(self._owner, now))
         self._count(job, "deferred")
-        logger.warning("A job was put off", extra=self._log_extra("job_deferred") | {"seconds": delay_seconds})
+        logger.warning("A job was put off", extra={"action": "job_deferred", "seconds": round(delay_seconds, 1)})
 
     async def _hand_back(self, job: Job) -> None:
         """Put the job back into the queue as if it had never been received: a deployment is no failed try."""
         await self._send_again(job, 0, moves.released(self._owner, clock.now_milliseconds()))
-        logger.info("A job was handed back", extra=self._log_extra("job_handed_back"))
+        logger.info("A job was handed back", extra={"action": "job_handed_back"})
 
     async def _send_again(self, job: Job, delay_seconds: int, move: moves.Move) -> None:
         # First the copy, then the end of the original: a death between the two makes a duplicate, which a claim absorbs.
@@ -362,10 +379,6 @@ class Attempt:
 
     def _count(self, job: Job, outcome: str) -> None:
         self._workshop.meters.jobs.labels(job.pipeline, outcome).inc()
-
-    def _log_extra(self, action: str) -> dict[str, object]:
-        delivery = self._delivery
-        return {"action": action, "job_id": delivery.job_id, "user_id": self._user_id, "receives": delivery.receives}
 
 
 def _waited_seconds(job: Job) -> float:

@@ -38,7 +38,7 @@ class DiaryInput(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    text: str = Field(min_length=1, max_length=MAX_CHARACTERS)
+    text: str = Field(min_length=1, max_length=MAX_CHARACTERS, json_schema_extra={"pattern": r"\S"})
     date: datetime.date | None = None
     style: str | None = Field(default=None, max_length=MAX_STYLE_CHARACTERS)
 

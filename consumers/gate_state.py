@@ -71,6 +71,10 @@ class GateMetrics:
         self._gauges: tuple[tuple[Gauge, Callable[[GateState], float]], ...] = (
             (gauge("gemini_limit", "Calls that may run at once"), lambda state: state.limit),
             (gauge("gemini_in_use", "Calls that run"), lambda state: state.in_use),
+            (
+                gauge("gemini_condition", "0 well, 1 throttled, 2 breaker not closed, 3 closed until a time"),
+                lambda state: list(Condition).index(state.condition),
+            ),
             (gauge("gemini_waiting", "Calls that wait at the gate"), lambda state: state.waiting),
             (
                 gauge("gemini_breaker_state", "0 closed, 1 half open, 2 open"),

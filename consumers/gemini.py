@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +24,8 @@ from consumers.images import Picture
 from consumers.limits import BreakerState
 from jobs.model import ModelUse
 from jobs.secret import Key
+
+logger = logging.getLogger(__name__)
 
 LONELY_SECONDS: Final = (5, 900)
 """So long a job is put off, first and at most, that failed while no other was answered: nobody can tell it from an outage."""
@@ -141,8 +144,10 @@ class Gemini:
                     self._bill(request.model, request.use_of(answer), customer)
                     result = request.read(answer, time.monotonic() - started)
             except CallFailed as error:
+                _note(request.model, error.failure.value, started)
                 permit.failed(error.failure, error.retry_after_seconds)
                 raise
+            _note(request.model, "ok", started)
             permit.succeeded()
             return result
 
@@ -150,6 +155,12 @@ class Gemini:
         self._meters.count_use(model, use)
         self._spend(model, use)
         customer.is_billed(use)
+
+
+def _note(model: str, outcome: str, started: float) -> None:
+    milliseconds = round((time.monotonic() - started) * 1000)
+    extra = {"action": "gemini_call", "model": model, "outcome": outcome, "milliseconds": milliseconds}
+    logger.info("Gemini was asked", extra=extra)
 
 
 def _blame_an_outage(gate: Gate, error: CallFailed, began: float) -> None:

@@ -191,6 +191,23 @@ class Line:
             )
 
 
+async def knows_model(line: Line, model: str) -> bool:
+    """Tell whether whoever owns the key may call a model of this name; asking costs nothing. Raises CallFailed."""
+
+    async def send(client: genai.Client, _: int | None) -> types.Model:
+        return await client.aio.models.get(model=model)
+
+    request = Request(model=model, send=send, use_of=lambda _: ModelUse(), read=lambda _, __: None)
+    with mapped_errors():
+        try:
+            await line.send(request, None)
+        except errors.ClientError as error:
+            if error.code != 404:
+                raise
+            return False
+    return True
+
+
 def _parts(photo: Picture | None, text: str = "") -> list[types.Part]:
     parts = [types.Part.from_bytes(data=photo.content, mime_type=photo.content_type)] if photo else []
     return [*parts, types.Part(text=text)] if text else parts

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from jobs.errors import DarkroomError
-from jobs.model import ModelUse
+from jobs.model import Job, ModelUse, Status
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+_SECONDS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 300, 900)
+"""Close enough together that a percentile read from them is at most two thirds off, and as a rule far less."""
 
 
 class PoolMetrics:
@@ -22,6 +23,14 @@ class PoolMetrics:
         self.job_seconds = Histogram(
             "job_duration_seconds", "From claim to end", ["pipeline"], buckets=_SECONDS, registry=registry
         )
+        self._queue_seconds = Histogram(
+            "job_queue_wait_seconds",
+            "From being queued, or queued again, to the claim",
+            ["pipeline"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.slots = Gauge("pool_slots", "Jobs that may be in hand at once", registry=registry)
         self.slots_busy = Gauge("pool_slots_busy", "Jobs in hand", registry=registry)
         self.received = Counter("sqs_received", "Messages received", registry=registry)
         self.held_up = Counter("jobs_held_up", "Messages put off because their model was shut", registry=registry)
@@ -36,6 +45,11 @@ class PoolMetrics:
         )
         self._gemini_tokens = Counter("gemini_tokens", "Tokens billed", ["model", "kind"], registry=registry)
         self._gemini_pictures = Counter("gemini_pictures", "Pictures billed", ["model"], registry=registry)
+
+    def note_claim(self, found: Job, now: int) -> None:
+        """Time how long a job waited in the queue; ``found`` is how it was before it was claimed, ``now`` in milliseconds."""
+        if found.status is Status.QUEUED:  # else its worker was lost, and it has not waited all the time
+            self._queue_seconds.labels(found.pipeline).observe(max(0, now - found.updated_at) / 1000)
 
     def count_use(self, model: str, use: ModelUse) -> None:
         """Count what one call is billed for."""

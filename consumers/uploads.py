@@ -15,7 +15,15 @@ from prometheus_client import CollectorRegistry
 
 from consumers.queue_runner import QueueRunner
 from jobs import clock
-from jobs.errors import CloudUnavailable, JobDeleted, QuotaExceeded, RequestError, TooManyJobs
+from jobs.errors import (
+    AccountErasing,
+    CloudUnavailable,
+    JobDeleted,
+    QuotaExceeded,
+    RequestError,
+    TooManyJobs,
+    UserBlocked,
+)
 from jobs.ids import UserId
 from jobs.submission import Request, Submission
 from jobs.upload_events import Upload, UploadEventQueue, UploadMessage
@@ -111,8 +119,10 @@ class UploadIntake(QueueRunner[UploadMessage]):
         request = self._request_of(upload)
         try:
             submitted = await self._submission.take_in(request, upload.job_id)
-        except QuotaExceeded as reason:
+        except (QuotaExceeded, UserBlocked) as reason:
             return await self._refuse(upload, request, reason)
+        except AccountErasing:
+            return Outcome.REFUSED  # nothing of it may stay, not even a job that says so
         except TooManyJobs as reason:
             if self._has_waited_enough(message):
                 return await self._refuse(upload, request, reason)

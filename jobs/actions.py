@@ -21,6 +21,9 @@ TOMBSTONE_LIFE_DAYS = 30
 """As long as the file lives whose event may be told again, out of the dead letters too: a deleted job must not come back."""
 IDEMPOTENCY_SECONDS = 24 * 3600
 
+NOBODY = UserId("nobody")
+"""Who has deleted what went with an account."""
+
 Action = dict[str, Any]
 
 
@@ -64,6 +67,28 @@ class Actions:
                 "Item": tombstone,
                 "ConditionExpression": "version = :version OR attribute_exists(deletedBy)",
                 "ExpressionAttributeValues": {":version": job.version},
+            }
+        }
+
+    def forestall(self, job_id: JobId, now: int) -> Action:
+        """Put a tombstone that names nobody where no job is."""
+        ends = now // 1000 + TOMBSTONE_LIFE_DAYS * clock.DAY_SECONDS
+        return {
+            "Put": {
+                "TableName": self._tables.jobs,
+                "Item": {"jobId": job_id, "deletedBy": NOBODY, "expiresAt": ends},
+                "ConditionExpression": "attribute_not_exists(jobId)",
+            }
+        }
+
+    def unburied(self, job_id: JobId) -> Action:
+        """Require that no tombstone stands in the place of a job."""
+        condition = "attribute_not_exists(deletedBy)"
+        return {
+            "ConditionCheck": {
+                "TableName": self._tables.jobs,
+                "Key": {"jobId": job_id},
+                "ConditionExpression": condition,
             }
         }
 
@@ -127,13 +152,15 @@ class Actions:
     def count_in(self, job: Job, *, unfinished: int, in_flight: int) -> Action:
         """Count a new job among its owner's unfinished ones, and among those in flight unless it waits.
 
-        It may fly only while none of its owner's jobs waits: those are unfinished, and not in flight.
+        It may fly only while none of its owner's jobs waits: those are unfinished, and not in flight. Of a user who is blocked
+        or whose account is being erased nothing is counted in, from that moment on.
         """
         update: dict[str, Any] = {
             "TableName": self._tables.users,
             "Key": {"userId": job.user_id},
             "UpdateExpression": "ADD unfinishedJobs :one",
-            "ConditionExpression": "(attribute_not_exists(unfinishedJobs) OR unfinishedJobs < :unfinished)",
+            "ConditionExpression": "attribute_not_exists(blockedAt) AND attribute_not_exists(erasingSince)"
+            " AND (attribute_not_exists(unfinishedJobs) OR unfinishedJobs < :unfinished)",
             "ExpressionAttributeValues": {":one": 1, ":unfinished": unfinished},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }

@@ -102,7 +102,7 @@ async def open_clients(config: AWSConfig) -> AsyncIterator[Clients]:
 
 
 @asynccontextmanager
-async def client(config: AWSConfig, service: Literal["secretsmanager", "cognito-idp"]) -> AsyncIterator[Any]:
+async def client(config: AWSConfig, service: Literal["secretsmanager", "cognito-idp", "sts"]) -> AsyncIterator[Any]:
     """Open a client of a service that only some deployments need; close it in the end."""
     options = _config(config, attempts=3, read_timeout=5)
     async with _session(config).client(service, config=options, **_where(config)) as opened:

@@ -88,7 +88,7 @@ class Control:
             return Canceled(job, CancelOutcome.WHILE_RUNNING if running else CancelOutcome.BEFORE_START)
         raise CloudUnavailable
 
-    async def retry(self, job: Job, key: IdempotencyKey | None = None) -> Submitted:
+    async def retry(self, job: Job, key: IdempotencyKey | None = None, *, request_id: str | None = None) -> Submitted:
         """Make a new job of an ended one's input, charged like any other.
 
         Raises JobNotEnded, UploadNotFound when the input is gone, and what Submission.submit raises.
@@ -105,6 +105,7 @@ class Control:
             parameters=job.parameters,
             units=job.units,
             retry_of=job.job_id,
+            request_id=request_id,
         )
         return await self._submission.submit(request, key)
 

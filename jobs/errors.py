@@ -9,6 +9,9 @@ sentence. Whether a retry can help is a class, never a string test::
     │   ├── CursorUnknown
     │   ├── Unauthorized
     │   ├── Forbidden
+    │   │   └── UserBlocked
+    │   ├── AccountErasing
+    │   ├── ExportUnderWay
     │   ├── JobNotFound
     │   │   └── JobDeleted
     │   ├── UploadNotFound
@@ -85,6 +88,24 @@ class Forbidden(RequestError):
     """This belongs to somebody else"""
 
     code = "forbidden"
+
+
+class UserBlocked(Forbidden):
+    """An operator has blocked this account"""
+
+    code = "user_blocked"
+
+
+class AccountErasing(RequestError):
+    """This account is being erased. Send DELETE /user/me again to see it through"""
+
+    code = "account_erasing"
+
+
+class ExportUnderWay(RequestError):
+    """Your data is being handed over already. Wait until that download has ended"""
+
+    code = "export_under_way"
 
 
 class JobNotFound(RequestError):

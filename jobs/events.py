@@ -28,6 +28,8 @@ class EventType(StrEnum):
     DELETED = "job.deleted"
 
 
+ACCOUNT_ERASED: Final = "account.erased"
+"""What the bus alone tells of a user, and no log: whoever acts for this user has nothing left here."""
 _TYPES: Final = frozenset(EventType)
 
 

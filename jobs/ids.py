@@ -15,6 +15,7 @@ EventId = NewType("EventId", str)
 
 USER_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:|@+=-]{0,254}")
 """What a user may be called: it is a folder's name in keys of files, and ends at the slash behind it."""
+JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,64}")
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What a user may call what photos are taken with."""
 _ANONYMOUS = "anonymous-"

@@ -13,6 +13,7 @@ from jobs.actions import Tables, usage_key
 from jobs.errors import InvalidRequest, JobDeleted, JobNotFound
 from jobs.ids import JobId, UserId
 from jobs.model import Job, Quota, Status
+from jobs.user_table import UserTable
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -42,11 +43,15 @@ class Unfinished:
 
 
 class JobReader:
-    """Reads jobs, and what their owners have used. Every method raises CloudUnavailable."""
+    """Reads jobs, and what their owners have used. Every method raises CloudUnavailable.
+
+    ``users`` are their owners.
+    """
 
     def __init__(self, client: DynamoDBClient, tables: Tables) -> None:
         self._client = client
         self._tables = tables
+        self.users = UserTable(client, tables.users)
 
     async def get(self, job_id: JobId) -> Job:
         """Read a job as it is now. Raises JobNotFound; JobDeleted where there was one a few days ago."""
@@ -161,14 +166,16 @@ class JobReader:
             query["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
     async def quota(self, user_id: UserId, daily_limit: int) -> Quota:
-        """Read what the user has taken of today's units."""
+        """Read what the user has taken of today's units: so many as ``daily_limit``, unless the user has a limit of their own."""
+        own = (await self.users.standing(user_id)).daily_limit
         now = clock.now_milliseconds()
         key = {"userIdDate": usage_key(user_id, clock.utc_day(now))}
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.usage, Key=key, ConsistentRead=True)
         )
         used = max(0, int(cast(Any, response.get("Item", {}).get("taken", 0))))
-        return Quota(daily_limit=daily_limit, used=used, resets_at=clock.next_utc_midnight(now))
+        most = daily_limit if own is None else own
+        return Quota(daily_limit=most, used=used, resets_at=clock.next_utc_midnight(now))
 
 
 def _write_cursor(key: Mapping[str, Any]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, items
-from jobs.actions import Action, Actions, cancellation_codes, failed_conditions
+from jobs.actions import NOBODY, Action, Actions, cancellation_codes, failed_conditions
 from jobs.actions import Tables as Tables  # noqa: PLC0414 - whoever opens the table names its tables
 from jobs.errors import (
+    AccountErasing,
     CloudUnavailable,
     JobDeleted,
     JobEnded,
@@ -21,6 +22,7 @@ from jobs.errors import (
     QueueRefused,
     QuotaExceeded,
     TooManyJobs,
+    UserBlocked,
     UserIsFull,
 )
 from jobs.events import EventBus, EventType, JobEvent
@@ -56,16 +58,19 @@ class _Conflict(Exception):
 class Limits:
     """What one user may have: units a day, unfinished jobs, and jobs in flight (the others wait, stored).
 
-    ``anonymous_daily`` are the units of a user without a token.
+    ``anonymous_daily`` are the units of a user without a token, ``own_daily`` those that an operator has given to this one.
     """
 
     daily: int
     anonymous_daily: int = 0
+    own_daily: int | None = None
     unfinished: int = 200
     in_flight: int = 16
 
     def daily_of(self, user_id: UserId) -> int:
         """Return the units a day of this user."""
+        if self.own_daily is not None:
+            return self.own_daily
         return self.anonymous_daily if is_anonymous(user_id) else self.daily
 
 
@@ -97,8 +102,10 @@ class JobTable(JobReader):
 
         Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may, or others that wait,
         which is told; or the job that an earlier request with the same key made, or that has the same id, as it is now.
-        Raises QuotaExceeded, TooManyJobs, KeyReused, and JobDeleted when a job of this id was there before.
+        Raises QuotaExceeded, TooManyJobs, KeyReused, UserBlocked, AccountErasing, and JobDeleted when a job of this id was
+        there before.
         """
+        limits = replace(limits, own_daily=(await self.users.standing(job.user_id)).daily_limit)
         if limits.daily_of(job.user_id) < job.units:
             raise QuotaExceeded(limits.daily_of(job.user_id))
         try:
@@ -142,6 +149,8 @@ class JobTable(JobReader):
             if claimed.get("body") != key.body_hash:
                 raise KeyReused from error
             return earlier
+        if user is not None:
+            _check_standing(user, error)
         if user is not None and int(user.get("unfinishedJobs", 0)) >= limits.unfinished:
             raise TooManyJobs(limits.unfinished) from error
         if quota is not None:
@@ -215,6 +224,26 @@ class JobTable(JobReader):
                 raise LostClaim from error
             raise
 
+    async def erase(self, job: Job) -> None:
+        """Put a tombstone that names nobody in the place of an ended job, and tell nobody. Raises LostClaim as ``delete`` does."""
+        bury = self._actions.bury(replace(job, user_id=NOBODY), clock.now_milliseconds())
+        try:
+            await aws.retrying(lambda: self.writes.transact([bury]))
+        except ClientError as error:
+            if "ConditionalCheckFailed" in cancellation_codes(error):
+                raise LostClaim from error
+            raise
+
+    async def forestall(self, job_id: JobId) -> None:
+        """Let there never be a job of this id, if there is none yet: whoever would store it finds that it was deleted."""
+        try:
+            await aws.retrying(
+                lambda: self.writes.transact([self._actions.forestall(job_id, clock.now_milliseconds())])
+            )
+        except ClientError as error:
+            if "ConditionalCheckFailed" not in cancellation_codes(error):
+                raise
+
     async def apply(self, job: Job, move: Move, *, patience_seconds: float = 0) -> Job:
         """Make the move and return the job after it, deciding anew when the job changed meanwhile.
 
@@ -261,6 +290,14 @@ class JobTable(JobReader):
                 await self.writes.write(actions, _news(transition.event, transition.after))
         except ClientError as error:
             raise _conflict_of(error) or error from error
+
+
+def _check_standing(user: items.Item, error: ClientError) -> None:
+    """Raise what keeps a user from new jobs altogether, if that is what the row says."""
+    if "blockedAt" in user:
+        raise UserBlocked from error
+    if "erasingSince" in user:
+        raise AccountErasing from error
 
 
 def _news(event_type: EventType, job: Job) -> News:

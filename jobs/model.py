@@ -112,6 +112,8 @@ class Job:
     """How often a worker vanished with it."""
     sent_at: int | None = None
     retry_of: JobId | None = None
+    request_id: str | None = None
+    """The request that brought it: it stands in every line of the log about the job, whichever task writes it."""
     owner: str | None = None
     lease_until: int | None = None
     started_at: int | None = None

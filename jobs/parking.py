@@ -15,6 +15,8 @@ from jobs.model import JSON, Box
 PARKED_SECONDS: Final = 300
 """Two sightings so far apart, or farther, are one report."""
 REPORT_CONFIRMED: Final = "report.confirmed"
+ERASED: Final = UserId("#erased")
+"""Whose a sighting is when its owner has gone and another's report still rests on it. No user can be called this."""
 _PLACE: Final = Decimal("0.0001")
 
 
@@ -130,7 +132,7 @@ class Report:
     @property
     def owners(self) -> tuple[UserId, ...]:
         """Whose sightings it rests on: one user or two."""
-        return tuple(dict.fromkeys((self.first.user_id, self.last.user_id)))
+        return tuple(dict.fromkeys(sighting.user_id for sighting in self.pair if sighting.user_id != ERASED))
 
 
 def cut(degrees: Decimal) -> str:
@@ -152,10 +154,11 @@ def report_id_of(place_plate: str) -> str:
 def find_pair(found: Iterable[Sighting], before: Report | None = None) -> Pair | None:
     """Return the earliest and the latest of one car's sightings in one cell, if they are far enough apart for a report.
 
-    Those that the report before rests on count too; of two accounts of one photo the report's does, with its newest crop.
+    Those that the report before rests on count too, unless their owner has gone; of two accounts of one photo the report's
+    does, with its newest crop.
     """
     found = tuple(found)
-    known = [_renewed(sighting, found) for sighting in before.pair] if before else []
+    known = [_renewed(sighting, found) for sighting in before.pair if sighting.user_id != ERASED] if before else []
     in_order = sorted([*known, *found], key=lambda sighting: sighting.captured_at)
     if not in_order:
         return None

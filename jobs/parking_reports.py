@@ -109,8 +109,10 @@ class ParkingReports:
         members = cast(list[Mapping[str, str]], response["Items"])[:limit]
         rows = await self._get(*(_key(item["reportId"]) for item in members)) if members else []
         found = {item["reportId"]: parking_items.from_item(item).report for item in rows}
-        reports = tuple(found[item["reportId"]] for item in members)
-        return ReportPage(reports, _write_cursor(reports[-1]) if len(response["Items"]) > limit else None)
+        # A report may have gone with its owner's account just now.
+        reports = tuple(found[item["reportId"]] for item in members if item["reportId"] in found)
+        more = reports and len(response["Items"]) > limit
+        return ReportPage(reports, _write_cursor(reports[-1]) if more else None)
 
     async def _row(self, report_id: str) -> Row | None:
         rows = await self._get(_key(report_id))
@@ -133,10 +135,15 @@ class ParkingReports:
         known = row.report.owners if row else ()
         actions = [self._put_report(row, after, write_id)]
         actions += [self._let_in(owner, after) for owner in after.owners if owner not in known]
+        known_photos = row.report.pair.photos if row else ()
+        actions += [self._sightings.still_there(one) for one in after.pair if one.photo not in known_photos]
         try:
             await aws.retrying(lambda: self._writes.write(actions, *_news(after, after.owners)))
         except ClientError as error:
-            standing = next(iter(failed_conditions(error)), None)
+            failed = failed_conditions(error)
+            standing = next(iter(failed), None)
+            if standing is None and any(one is not None for one in failed):
+                return None  # a sighting has gone with its owner's account
             if standing is None:
                 raise
             now = parking_items.from_item(standing) if standing else None

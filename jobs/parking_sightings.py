@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock, parking_items
-from jobs.actions import failed_conditions
+from jobs.actions import Action, failed_conditions
+from jobs.errors import JobEnded
 from jobs.parking import Sighting
 from jobs.told_writes import ToldWrites
 
@@ -33,7 +34,7 @@ class ParkingSightings:
         """Store a sighting unless its photo is known, and return its plate and place as they were stored first.
 
         A photo of the same owner brings its crop along: the one that was stored may have gone with its job. Another user's
-        photo is left alone, and None returned.
+        photo is left alone, and None returned. Raises JobEnded when its job has been deleted: its owner may be gone.
         """
         ends = clock.now_milliseconds() // 1000 + SIGHTING_LIFE_DAYS * clock.DAY_SECONDS
         key = {"placePlate": sighting.place_plate, "capturedAt": sighting.captured_at}
@@ -45,14 +46,24 @@ class ParkingSightings:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         put_sighting = {"TableName": self._table, "Item": key | {"ttl": ends} | parking_items.sighting_item(sighting)}
+        unburied = self._writes.unburied(sighting.job_id)
         try:
-            await aws.retrying(lambda: self._writes.transact([{"Put": put_photo}, {"Put": put_sighting}]))
+            await aws.retrying(lambda: self._writes.transact([{"Put": put_photo}, {"Put": put_sighting}, unburied]))
         except ClientError as error:
-            standing = next(filter(None, failed_conditions(error)), None)
+            failed = failed_conditions(error)
+            if failed and failed[-1] is not None:
+                raise JobEnded from error
+            standing = next(filter(None, failed), None)
             if standing is None:
                 raise
             return await self._find(sighting, standing)
         return sighting.place_plate
+
+    def still_there(self, sighting: Sighting) -> Action:
+        """Build the condition that a sighting which was read has not been taken away since."""
+        key = {"placePlate": sighting.place_plate, "capturedAt": sighting.captured_at}
+        check = {"TableName": self._table, "Key": key, "ConditionExpression": "attribute_exists(placePlate)"}
+        return {"ConditionCheck": check}
 
     async def extremes(self, place_plate: str) -> list[Sighting]:
         """Read the earliest and the latest sighting of a car in a place."""

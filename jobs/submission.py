@@ -31,6 +31,7 @@ class Request:
     parameters: Mapping[str, JSON] = field(default_factory=dict)
     units: int = 1
     retry_of: JobId | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,7 @@ class Submission:
         job = await self._table.create(wanted, self._limits, key)
         if job.job_id != wanted.job_id:
             return Submitted(job=job, replayed=True)
+        logger.info("A job was taken in", extra=_extra("job_taken_in", job) | {"waiting": job.waiting})
         if job.waiting:
             return Submitted(job=await self._after_admission(job))
         try:
@@ -80,6 +82,7 @@ class Submission:
         if job.waiting:
             job = await self._after_admission(job)
         elif job.status is Status.PENDING:
+            logger.info("A job was taken in", extra=_extra("job_taken_in", job))
             await self._queue.send(job)
             job = await self._charge(job)
         elif job.status is Status.FAILED and job.version == wanted.version:
@@ -126,8 +129,7 @@ class Submission:
             return await self._table.get(job.job_id)
         except Exception:
             # The job is stored, and so accepted: whoever watches its owner admits it later, or the sweeper does.
-            extra = {"action": "admit_later", "job_id": job.job_id, "user_id": job.user_id}
-            logger.exception("A job that waits could not be admitted", extra=extra)
+            logger.exception("A job that waits could not be admitted", extra=_extra("admit_later", job))
             return job
 
     async def _charge(self, job: Job) -> Job:
@@ -137,7 +139,7 @@ class Submission:
             return job  # it was charged or ended meanwhile: the worker is faster than we are
         except CloudUnavailable:
             # The job is stored and its message is out: it was accepted, and is charged when it ends.
-            logger.exception("A job could not be charged yet", extra={"action": "charge_later", "job_id": job.job_id})
+            logger.exception("A job could not be charged yet", extra=_extra("charge_later", job))
             return job
 
     async def _settle_unsent(self, job: Job, error: CloudUnavailable) -> Job:
@@ -150,10 +152,13 @@ class Submission:
             return await self._charge(job)  # the queue did take the message, only its answer was lost
         except CloudUnavailable:
             # It is stored and cannot be ended: then it is accepted, and the sweeper sends and charges it.
-            extra = {"action": "refuse_later", "job_id": job.job_id}
-            logger.exception("A refused job could not be failed", extra=extra)
+            logger.exception("A refused job could not be failed", extra=_extra("refuse_later", job))
             return job
         raise refused from error
+
+
+def _extra(action: str, job: Job) -> dict[str, object]:
+    return {"action": action, "job_id": job.job_id, "user_id": job.user_id, "pipeline": job.pipeline}
 
 
 def _new_job(request: Request, job_id: JobId) -> Job:
@@ -174,4 +179,5 @@ def _new_job(request: Request, job_id: JobId) -> Job:
         parameters=request.parameters,
         units=request.units,
         retry_of=request.retry_of,
+        request_id=request.request_id,
     )

@@ -14,7 +14,7 @@ from jobs import aws, clock
 from jobs.actions import Action, Actions, cancellation_codes, event_item
 from jobs.errors import CloudUnavailable
 from jobs.events import Event, EventBus
-from jobs.ids import EventId, EventIds
+from jobs.ids import EventId, EventIds, JobId
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -62,6 +62,10 @@ class ToldWrites:
     def new_id(self) -> EventId:
         """Return an id greater than all before."""
         return self._event_ids.next()
+
+    def unburied(self, job_id: JobId) -> Action:
+        """Build the condition that this job has not been deleted."""
+        return self._actions.unburied(job_id)
 
     async def transact(self, actions: Sequence[Action]) -> None:
         """Write once, all or nothing, and tell nobody. Raises CloudUnavailable and ClientError, as it comes."""

@@ -1,25 +1,39 @@
-"""Users in DynamoDB."""
+"""Users in DynamoDB: what their tokens said of them, and what an operator has said."""
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from botocore.exceptions import ClientError
 
 from jobs import aws, clock
+from jobs.errors import UserBlocked
 from jobs.ids import UserId
 from jobs.model import Caller
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
-_REMEMBERED_SIGN_INS = 10_000
+STANDING_SECONDS: Final = 5.0
+"""So long another task may not know that a user's limit was changed, or the user blocked."""
+_REMEMBERED_SIGN_INS: Final = 10_000
+_REMEMBERED_STANDINGS: Final = 10_000
+_OPERATORS_WORD: Final = frozenset({"userId", "blockedAt", "dailyLimit"})
+"""What stays of a row when its user goes: else whoever is blocked would only have to erase the account."""
+_BLOCKED_KEY: Final = "#blocked"
+"""The row that names all who are blocked, for those who hold their sockets. No user can be called this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user's row. Times are ISO 8601; what the token never told is empty."""
+    """A user's row. Times are ISO 8601; what the token never told is empty.
+
+    ``daily_limit`` is the user's own units a day; None where the service's hold.
+    """
 
     user_id: UserId
     email: str = ""
@@ -29,15 +43,26 @@ class User:
     total_pictures: int = 0
     created_at: str = ""
     last_login_at: str = ""
+    daily_limit: int | None = None
+    is_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What an operator has said of a user: units a day (None: the service's), and whether all is refused."""
+
+    daily_limit: int | None = None
+    is_blocked: bool = False
 
 
 class UserTable:
-    """Keeps a row for each user, made at the first call and told of each new sign-in."""
+    """Keeps a row for each user, made at the first call and told of each new sign-in. All errors: CloudUnavailable."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
         self._seen: OrderedDict[tuple[UserId, int], None] = OrderedDict()
+        self._standings: OrderedDict[UserId, tuple[float, Standing]] = OrderedDict()
 
     async def note_sign_in(self, caller: Caller) -> None:
         """Write the user's row unless this process already did for this sign-in."""
@@ -52,10 +77,8 @@ class UserTable:
 
     async def get(self, user_id: UserId) -> User:
         """Read a user; one that was never seen is empty."""
-        response = await aws.retrying(
-            lambda: self._client.get_item(TableName=self._table, Key={"userId": user_id}, ConsistentRead=True)
-        )
-        item: Mapping[str, Any] = response.get("Item", {})
+        item = await self._read(user_id)
+        standing = _standing(item)
         return User(
             user_id=user_id,
             email=item.get("email", ""),
@@ -65,7 +88,144 @@ class UserTable:
             total_pictures=int(item.get("totalImagesGenerated", 0)),
             created_at=item.get("createdAt", ""),
             last_login_at=item.get("lastLoginAt", ""),
+            daily_limit=standing.daily_limit,
+            is_blocked=standing.is_blocked,
         )
+
+    async def standing(self, user_id: UserId) -> Standing:
+        """Return what an operator has said of the user, as it was ``STANDING_SECONDS`` ago at most; at once when said here."""
+        read_at, standing = self._standings.get(user_id, (float("-inf"), Standing()))
+        if time.monotonic() - read_at < STANDING_SECONDS:
+            self._standings.move_to_end(user_id)
+            return standing
+        # Marked first: what is said here during the read takes the mark away, and what was read is then not kept.
+        mark = self._standings[user_id] = (float("-inf"), standing)
+        standing = _standing(await self._read(user_id))
+        if self._standings.get(user_id) is mark:
+            self._standings[user_id] = (time.monotonic(), standing)
+            self._standings.move_to_end(user_id)
+        if len(self._standings) > _REMEMBERED_STANDINGS:
+            self._standings.popitem(last=False)
+        return standing
+
+    async def check(self, user_id: UserId) -> None:
+        """Raise UserBlocked for a user who is refused."""
+        if (await self.standing(user_id)).is_blocked:
+            raise UserBlocked
+
+    async def set_daily_limit(self, user_id: UserId, limit: int | None) -> None:
+        """Give the user so many units a day from now on, 0 or more; None gives back the service's limit.
+
+        The user need not have been seen yet: whoever takes an id from a person should look for ``User.created_at`` first.
+        Raises ValueError for a negative limit.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError("A daily limit is 0 or more")
+        change: dict[str, Any] = {"UpdateExpression": "REMOVE dailyLimit"}
+        if limit is not None:
+            change = {"UpdateExpression": "SET dailyLimit = :limit", "ExpressionAttributeValues": {":limit": limit}}
+        try:
+            await self._update(user_id, **change)
+        finally:
+            self._standings.pop(user_id, None)
+
+    async def set_blocked(self, user_id: UserId, blocked: bool) -> None:
+        """Refuse the user everything from now on, or nothing any more; saying it again changes nothing.
+
+        No new job of the user's is stored from this moment on; requests and sockets end within ``STANDING_SECONDS``. As with
+        the limit, the user need not have been seen yet.
+        """
+        await (self._block(user_id) if blocked else self._unblock(user_id))
+
+    async def blocked(self) -> frozenset[UserId]:
+        """Read who is blocked now."""
+        return frozenset(UserId(name) for name in (await self._read(_BLOCKED_KEY)).get("users", ()))
+
+    async def begin_erasing(self, user_id: UserId) -> None:
+        """Let no new job of the user's be stored from now on, until ``erase`` has ended it."""
+        await self._update(
+            user_id,
+            UpdateExpression="SET erasingSince = if_not_exists(erasingSince, :now)",
+            ExpressionAttributeValues={":now": clock.iso(clock.now_milliseconds())},
+        )
+
+    async def erase(self, user_id: UserId, *, whatever_it_counts: bool = False) -> bool:
+        """Take the row away, last of all; returns False, and does nothing, while it counts jobs that have not ended.
+
+        What an operator has said of the user stays, without a word about the person.
+        """
+        row = await self._read(user_id)
+        aliases = {f"#n{number}": name for number, name in enumerate(sorted(row.keys() - _OPERATORS_WORD))}
+        no_jobs = "(attribute_not_exists(unfinishedJobs) OR unfinishedJobs <= :counted)"
+        counted = {":counted": int(row.get("unfinishedJobs", 0)) if whatever_it_counts else 0}
+        try:
+            if row.keys() & _OPERATORS_WORD - {"userId"}:
+                change = {"UpdateExpression": f"REMOVE {', '.join(aliases)}", "ExpressionAttributeNames": aliases}
+                if aliases:
+                    await self._update(
+                        user_id, ConditionExpression=no_jobs, ExpressionAttributeValues=counted, **change
+                    )
+            else:
+                await self._delete(
+                    user_id,
+                    f"attribute_not_exists(blockedAt) AND attribute_not_exists(dailyLimit) AND {no_jobs}",
+                    counted,
+                )
+        except ClientError as error:
+            if aws.error_code(error) != "ConditionalCheckFailedException":
+                raise
+            return False
+        finally:
+            self._standings.pop(user_id, None)
+        return True
+
+    async def _delete(self, user_id: UserId, condition: str, values: Mapping[str, Any]) -> None:
+        delete: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": {"userId": user_id},
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+        }
+        await aws.retrying(lambda: self._client.delete_item(**delete))
+
+    async def _update(self, user_id: UserId, **change: Any) -> None:
+        await aws.retrying(lambda: self._client.update_item(TableName=self._table, Key={"userId": user_id}, **change))
+
+    async def _block(self, user_id: UserId) -> None:
+        now = clock.iso(clock.now_milliseconds())
+        await self._change_both(
+            user_id,
+            {
+                "UpdateExpression": "SET blockedAt = if_not_exists(blockedAt, :now)",
+                "ExpressionAttributeValues": {":now": now},
+            },
+            "ADD",
+        )
+
+    async def _unblock(self, user_id: UserId) -> None:
+        await self._change_both(user_id, {"UpdateExpression": "REMOVE blockedAt"}, "DELETE")
+
+    async def _change_both(self, user_id: UserId, change: Mapping[str, Any], verb: str) -> None:
+        """Change the user's row and the one that names all who are blocked, both or neither."""
+        row = {"TableName": self._table, "Key": {"userId": user_id}, **change}
+        names = {
+            "TableName": self._table,
+            "Key": {"userId": _BLOCKED_KEY},
+            "UpdateExpression": f"{verb} #users :user",
+            "ExpressionAttributeNames": {"#users": "users"},
+            "ExpressionAttributeValues": {":user": {user_id}},
+        }
+        actions = cast(Any, [{"Update": row}, {"Update": names}])
+        try:
+            await aws.retrying(lambda: self._client.transact_write_items(TransactItems=actions))
+        finally:
+            self._standings.pop(user_id, None)
+
+    async def _read(self, key: str) -> Mapping[str, Any]:
+        response = await aws.retrying(
+            lambda: self._client.get_item(TableName=self._table, Key={"userId": key}, ConsistentRead=True)
+        )
+        return response.get("Item", {})
 
     def _sign_in_update(self, caller: Caller) -> dict[str, Any]:
         now = clock.iso(clock.now_milliseconds())
@@ -81,3 +241,8 @@ class UserTable:
             "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}
             | {":provider": caller.provider, ":now": now},
         }
+
+
+def _standing(item: Mapping[str, Any]) -> Standing:
+    limit = item.get("dailyLimit")
+    return Standing(daily_limit=None if limit is None else int(limit), is_blocked="blockedAt" in item)

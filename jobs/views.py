@@ -22,7 +22,7 @@ class JobViews:
 
     async def view(self, job: Job) -> dict[str, JSON]:
         """Return the job's JSON form; what a job does not have is absent. Raises CloudUnavailable."""
-        view = _plain_view(job)
+        view = plain_view(job)
         if job.input_url is not None:
             view["inputImageSignedUrl"] = await self._files.link(job.input_url)
         if job.output is not None and job.output.url is not None:
@@ -69,7 +69,8 @@ def quota_view(quota: Quota) -> dict[str, JSON]:
     }
 
 
-def _plain_view(job: Job) -> dict[str, JSON]:
+def plain_view(job: Job) -> dict[str, JSON]:
+    """Return the job's JSON form without links; what a job does not have is absent."""
     view: dict[str, JSON | None] = {
         "jobId": job.job_id,
         "userId": job.user_id,

@@ -22,21 +22,27 @@ from consumers.uploads import UploadIntake
 from consumers.webhooks import WebhookWorker
 from jobs import aws
 from jobs.admission import Admission
+from jobs.backlog import Backlog
 from jobs.control import Control
+from jobs.dead_letters import DeadLetters
 from jobs.event_log import EventLog
 from jobs.ids import JobId, UserId
-from jobs.model import JSON
+from jobs.model import JSON, Caller
 from jobs.queue_place import QueueWatch
 from jobs.submission import Submission
 from jobs.sweeper import Sweeper
 from jobs.user_table import UserTable
 from jobs.views import JobViews, cancel_view
 from jobs.waiting import Waiting
+from service.accounts import open_accounts
 from service.demo_sign_in import DemoSignIn
 from service.ground import Ground, open_ground
-from service.metrics import make_metrics_app
+from service.metrics import TaskMetrics, make_metrics_app
+from service.operator_desk import OperatorDesk, Task
 from service.pool import open_pool
+from service.process import VERSION, task_name
 from service.readiness import Readiness
+from service.sampler import Sampler
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier
@@ -77,6 +83,7 @@ class House:
     admission: Admission
     sweeper: Sweeper
     queue_watch: QueueWatch
+    sampler: Sampler
     readiness: Readiness
     registry: CollectorRegistry
     guards: tuple[asyncio.Future[None], ...]
@@ -94,7 +101,7 @@ async def serve(
 
     ``on_ready`` is called once requests are served. Every job in hand is finished or handed back before this returns.
     """
-    async with _open_house(settings) as house:
+    async with _open_house(settings, stop.set) as house:
         await house.hub.start()
         await house.spending.start()
         house.pool.start()
@@ -102,6 +109,7 @@ async def serve(
         house.uploads.start()
         house.admission.start()
         house.sweeper.start()
+        house.sampler.start()
         house.queue_watch.start(house.hub.watched, house.hub.tell_place)
         async with _listening(house, listener, metrics_listener):
             # What is there now stays: walking through it again and again would hold up everybody for a moment each time.
@@ -123,6 +131,7 @@ async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
         house.admission,
         house.sweeper,
         house.queue_watch,
+        house.sampler,
         house.spending,
     )
     ends: set[asyncio.Future[Any]] = {stopping, *house.guards, *(part.failed for part in parts)}
@@ -142,6 +151,7 @@ async def _drain(settings: Settings, house: House) -> None:
     )
     house.waiting.close()
     await asyncio.gather(house.spending.stop(), house.admission.stop(), house.queue_watch.stop(), house.hub.close())
+    await house.sampler.stop()  # last, for an operator may watch the task leave
 
 
 @asynccontextmanager
@@ -167,7 +177,7 @@ async def _start(stack: AsyncExitStack, runner: web.AppRunner, listener: socket.
 
 
 @asynccontextmanager
-async def _open_house(settings: Settings) -> AsyncIterator[House]:
+async def _open_house(settings: Settings, leave: Callable[[], None]) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         ground = await open_ground(stack, settings)
         table, queue, bus = ground.table, ground.queue, ground.bus
@@ -179,13 +189,17 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
         submission = Submission(table, queue, settings.user_limits())
         admission, waiting = Admission(submission, bus), Waiting(table, bus)
         control = Control(table, ground.files, submission, bus)
-        desk = Desk(hub=hub, authenticate=verifier.verify, cancel=partial(_cancel, control))
+        desk = Desk(hub=hub, authenticate=partial(_admit, verifier, table.users), cancel=partial(_cancel, control))
+        accounts, exports = open_accounts(ground.clients, settings, table, control, ground.webhooks.table, bus)
         webhook_desk, webhook_worker = await open_webhooks(
             stack, ground.webhooks, ground.clients, settings, views.view, ground.registry
         )
+        operator_desk = _make_operator_desk(settings, ground, leave)
         services = Services(
             jobs=table,
-            users=UserTable(ground.clients.dynamodb, settings.users_table),
+            users=table.users,
+            accounts=accounts,
+            exports=exports,
             files=ground.files,
             images=ground.images,
             submission=submission,
@@ -200,6 +214,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             waiting=waiting,
             parking_reports=ground.parking_reports,
             webhooks=webhook_desk,
+            operator_desk=operator_desk,
             socket_endpoint=SocketEndpoint(desk, settings.origins).handle,
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
@@ -214,6 +229,7 @@ async def _open_house(settings: Settings) -> AsyncIterator[House]:
             hub=hub,
             admission=admission,
             queue_watch=queue_watch,
+            sampler=operator_desk.sampler,
             sweeper=Sweeper(table, submission, settings.sweep_times(), admission.watch),
             readiness=readiness,
             registry=ground.registry,
@@ -231,7 +247,30 @@ def _make_hub(settings: Settings, ground: Ground, views: JobViews) -> Hub:
         registry=ground.registry,
         conditions=ground.conditions,
         read_quota=snapshots.quota,
+        read_blocked=ground.table.users.blocked,
     )
+
+
+def _make_operator_desk(settings: Settings, ground: Ground, leave: Callable[[], None]) -> OperatorDesk:
+    task, sqs = Task.beginning(task_name(), VERSION), ground.clients.sqs
+    queues = {
+        "jobs": settings.sqs_queue_url,
+        "jobs_dead": settings.sqs_dlq_url,
+        "uploads": settings.upload_events_queue_url,
+        "uploads_dead": settings.upload_events_dlq_url,
+        "webhooks": settings.webhook_deliveries_queue_url,
+        "webhooks_dead": settings.webhook_deliveries_dlq_url,
+    }
+    backlog = Backlog(sqs, {name: url for name, url in queues.items() if url}, ground.table)
+    meters = TaskMetrics(ground.registry, task=task.name, version=task.version)
+    letters = DeadLetters(sqs, settings.sqs_dlq_url) if settings.sqs_dlq_url else None
+    return OperatorDesk(task, Sampler(ground.registry, backlog, meters), leave, ground.table, ground.queue, letters)
+
+
+async def _admit(verifier: TokenVerifier, users: UserTable, token: str) -> Caller:
+    caller = await verifier.verify(token)
+    await users.check(caller.user_id)
+    return caller
 
 
 async def _cancel(control: Control, user_id: UserId, job_id: JobId) -> dict[str, JSON]:

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from typing import Annotated, Any, Final, NoReturn, TypeAlias, cast
 
 from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import Field
 
 from consumers.images import ImageWorker
 from jobs.errors import InvalidImage, InvalidRequest
-from jobs.files import MAX_UPLOAD_BYTES
+from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.ids import UserId
 from service.errors import (
     BodyTooLarge,
@@ -33,6 +34,8 @@ MAX_FORM_BYTES: Final = MAX_UPLOAD_BYTES + 64 * 1024
 MAX_PARTS: Final = 8
 MAX_FIELD_BYTES: Final = 1024
 PHOTO_FIELDS: Final = ("file", "image")
+Photo: TypeAlias = Annotated[bytes, Field(json_schema_extra={"contentMediaType": ", ".join(EXTENSIONS)})]
+"""One of these fields, to those who are told of the form."""
 FORM_SECONDS: Final = 45.0
 """The wait for room included, and less than the minute after which an original's client gives up."""
 PAUSE_SECONDS: Final = 5.0

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobs import aws
+from service.tokens import OPERATORS_GROUP
 
 if TYPE_CHECKING:
     from types_aiobotocore_cognito_idp.client import CognitoIdentityProviderClient
 
+OPERATOR: Final = "operator"
+"""Whoever signs in under this name may use the operator's view, so that anybody can try it."""
 _LOCKS = 64
 _TRIES = 3
 
@@ -46,15 +50,17 @@ class DemoSignIn:
 
     async def _ensure_user(self, user: str) -> None:
         attributes = {"email": f"{user}@demo.invalid", "email_verified": "true", "name": user}
-        try:
+        with contextlib.suppress(self._client.exceptions.UsernameExistsException):
             await self._client.admin_create_user(
                 UserPoolId=self._pool_id,
                 Username=user,
                 MessageAction="SUPPRESS",
                 UserAttributes=[{"Name": name, "Value": value} for name, value in attributes.items()],
             )
-        except self._client.exceptions.UsernameExistsException:
-            return
+        if user == OPERATOR:  # not only when the user is new: one of an older data folder is none yet
+            await self._client.admin_add_user_to_group(
+                UserPoolId=self._pool_id, Username=user, GroupName=OPERATORS_GROUP
+            )
 
     async def _fresh_tokens(self, user: str) -> Tokens:
         # Another process on this cloud may set its own password between our two calls: then ours is set anew.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.cloud import Cloud, CloudFailed, CloudOptions, booting_cloud
+from service.commands.arguments import flags
 from service.process import CannotStart, listen, read_port, read_settings, unless_stopped, url_of
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ ANONYMOUS_PIPELINES = "crack-detection,parking-report"
 
 async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
     """Run until ``stop``; returns False when a part died. Raises CannotStart, and Stopped before all is up."""
-    host = options.host or os.environ.get("HOST") or LOOPBACK[0]
+    host = _said(options, "host") or LOOPBACK[0]
     if host not in LOOPBACK:
         raise CannotStart(f"The embedded mode listens on this machine only (--host 127.0.0.1), not on {host}.")
-    listener = listen(host, options.port if options.port is not None else read_port("PORT", 8080))
-    metrics_listener = _listen_for_metrics(host)
+    listener = listen(host, read_port("PORT", _said(options, "port"), 8080))
+    metrics_listener = _listen_for_metrics(host, _said(options, "metrics_port"))
     try:
         async with booting_cloud(_cloud_options(options, listener)) as booting:
             # The heavy modules load while the emulator boots.
@@ -53,10 +54,16 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
         raise CannotStart(str(error)) from error
 
 
-def _listen_for_metrics(host: str) -> socket.socket | None:
-    if os.environ.get("METRICS_PORT") == "off":
+def _said(options: argparse.Namespace, setting: str) -> str | None:
+    """Return what the person says of a setting, before all of them can be read."""
+    flag = flags(options).get(setting)
+    return os.environ.get(setting.upper()) if flag is None else str(flag)
+
+
+def _listen_for_metrics(host: str, said: str | None) -> socket.socket | None:
+    if said == "off":
         return None
-    return listen(host, read_port("METRICS_PORT", ANY_PORT), setting="METRICS_PORT")
+    return listen(host, read_port("METRICS_PORT", said, ANY_PORT), setting="METRICS_PORT")
 
 
 async def _stop_when_broken(cloud: Cloud, stop: asyncio.Event) -> None:
@@ -100,7 +107,7 @@ def _settings(
         "anonymous_pipelines": ANONYMOUS_PIPELINES,
         "log_level": "WARNING",
     }
-    defaults = {name: value for name, value in suitable.items() if not os.environ.get(name.upper())}
+    defaults = {name: value for name, value in suitable.items() if not os.environ.get(name.upper())} | flags(options)
     simulated = ("aws",) if _real_gemini() else ("aws", "gemini")
     port = listener.getsockname()[1]
     return read_settings(told | defaults | {"host": host, "port": port, "embedded": True, "simulated": simulated})

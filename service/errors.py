@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
 from typing import Final
@@ -74,6 +75,36 @@ class ResultNotFound(errors.RequestError):
     code = "result_not_found"
 
 
+class OperatorsOnly(errors.Forbidden):
+    """Only members of the group operators may do this"""
+
+    code = "operators_only"
+
+
+class UserNotFound(errors.RequestError):
+    """Nobody with this id has signed in yet"""
+
+    code = "user_not_found"
+
+
+class NoDeadLetters(errors.RequestError):
+    """This service was not told of a dead-letter queue: SQS_DLQ_URL is missing"""
+
+    code = "no_dead_letter_queue"
+
+
+class RedriveUnderWay(errors.RequestError):
+    """Dead letters are being moved already. Wait until that has ended"""
+
+    code = "redrive_under_way"
+
+
+class OtherTask(errors.RequestError):
+    """The request has reached another task than the one it is meant for"""
+
+    code = "other_task"
+
+
 class JobOutcome(errors.DarkroomError):
     """What a job has come to, told to whoever has waited for its result."""
 
@@ -107,6 +138,22 @@ _FAILURE_STATUSES: Final = {
     _CANCELED.code: HTTPStatus.CONFLICT,
 }
 
+FAILURE_CODES: Final[dict[str, str]] = {
+    errors.InvalidImage.code: "The upload is not a readable photo.",
+    "missing_metadata": "The photo says neither where nor when it was taken.",
+    _CANCELED.code: _CANCELED.message,
+    "content_rejected": "The photo or the text was refused for its content.",
+    "unusable_answer": "The image service gave no answer of use.",
+    "provider_failure": "The image service failed.",
+    errors.TransientError.code: "This did not work just now.",
+    errors.WorkerLost.code: "The worker was lost with this job time and again.",
+    errors.MessageLost.code: "The job waited in the queue until its message expired.",
+    errors.QueueRefused.code: "Failed to queue image generation request",
+    errors.PermanentError.code: "The job cannot be done.",
+    "invalid_input": "This service cannot read what the job was asked.",
+}
+"""What jobs fail of, as far as a request that waits for one is told, with a sentence such as it may have."""
+
 # The nearest class of an error's ancestry counts; whatever is not here is our own failure.
 _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     errors.RequestError: HTTPStatus.BAD_REQUEST,
@@ -117,6 +164,12 @@ _STATUSES: Final[dict[type[BaseException], HTTPStatus]] = {
     errors.NoResultFile: HTTPStatus.NOT_FOUND,
     ReportNotFound: HTTPStatus.NOT_FOUND,
     errors.JobNotEnded: HTTPStatus.CONFLICT,
+    errors.AccountErasing: HTTPStatus.CONFLICT,
+    NoDeadLetters: HTTPStatus.CONFLICT,
+    OtherTask: HTTPStatus.CONFLICT,
+    RedriveUnderWay: HTTPStatus.CONFLICT,
+    UserNotFound: HTTPStatus.NOT_FOUND,
+    errors.ExportUnderWay: HTTPStatus.TOO_MANY_REQUESTS,
     errors.WebhookNotFound: HTTPStatus.NOT_FOUND,
     errors.DeliveryNotFound: HTTPStatus.NOT_FOUND,
     errors.WebhookDisabled: HTTPStatus.CONFLICT,
@@ -139,12 +192,34 @@ _HTTP_ERRORS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How an error is told."""
+
+    status: HTTPStatus
+    code: str
+    sentence: str
+
+
+def told(kind: type[Exception]) -> tuple[Told, ...]:
+    """Say how a class of errors is told: in one way, but for a job's failure, which has the job's own code."""
+    if issubclass(kind, JobFailed):
+        statuses = {code: _FAILURE_STATUSES.get(code, HTTPStatus.BAD_GATEWAY) for code in FAILURE_CODES}
+        return tuple(Told(status=statuses[code], code=code, sentence=FAILURE_CODES[code]) for code in FAILURE_CODES)
+    if issubclass(kind, web.HTTPException):
+        code, sentence = _HTTP_ERRORS[kind.status_code]
+        return (Told(status=HTTPStatus(kind.status_code), code=code, sentence=sentence),)
+    if not issubclass(kind, errors.DarkroomError):
+        raise TypeError(f"{kind.__name__} is no error that is told")
+    sentence = " ".join((kind.__doc__ or "").split())
+    return (Told(status=_status_of_kind(kind), code=kind.code, sentence=sentence),)
+
+
 def status_of(error: errors.DarkroomError) -> HTTPStatus:
     """Return the status that says what kind of error this is."""
     if isinstance(error, JobFailed):
         return _FAILURE_STATUSES.get(error.failure.code, HTTPStatus.BAD_GATEWAY)
-    known = (_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
-    return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _status_of_kind(type(error))
 
 
 def answer(error: errors.DarkroomError, request_id: str) -> web.Response:
@@ -162,6 +237,11 @@ def answer_http(error: web.HTTPException, request_id: str) -> web.Response:
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
     body = {"error": sentence, "code": code, "requestId": request_id}
     return web.json_response(body, status=error.status, headers=headers)
+
+
+def _status_of_kind(kind: type[BaseException]) -> HTTPStatus:
+    known = (_STATUSES[ancestor] for ancestor in kind.__mro__ if ancestor in _STATUSES)
+    return next(known, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _details(error: errors.DarkroomError) -> dict[str, JSON]:
@@ -187,7 +267,7 @@ def _headers(error: errors.DarkroomError) -> dict[str, str]:
             return _retry_after(error.retry_after_seconds or RETRY_AFTER_SECONDS)
         case TooManyRequests():
             return _retry_after(error.retry_after_seconds)
-        case errors.TooManyJobs():
+        case errors.TooManyJobs() | errors.ExportUnderWay():
             return _retry_after(FULL_RETRY_AFTER_SECONDS)
         case NotReady():
             return _retry_after(RETRY_AFTER_SECONDS)

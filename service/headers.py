@@ -16,7 +16,10 @@ PREFLIGHT_SECONDS: Final = 3600
 _ALLOWED_METHODS: Final = "GET, HEAD, POST, DELETE"
 _ALLOWED_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
 _EXPOSED_HEADERS: Final = "X-Request-Id, Retry-After, Idempotency-Replayed, Location, Preference-Applied"
+_PAGES: Final = frozenset({"/", "/docs", "/docs/websocket", "/ops"})
 _DATA_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
+_WORKER: Final = "/worker.js"
+_WORKER_POLICY: Final = "default-src 'none'; connect-src 'self'"
 _FOR_ALL: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -29,10 +32,11 @@ _FOR_ALL: Final = {
 def content_security_policy(settings: Settings) -> str:
     """Write what the page may load, run and reach."""
     storage = " ".join(settings.storage_origins)
+    signs_in = f" {settings.cognito_domain}" if settings.cognito_domain else ""
     sockets = " ".join(origin.replace("http", "ws", 1) for origin in settings.page_origins)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; "
-        f"img-src 'self' blob: data: {storage}; connect-src 'self' {sockets} {storage}; "
+        f"img-src 'self' blob: data: {storage}; connect-src 'self' {sockets} {storage}{signs_in}; "
         "manifest-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -49,10 +53,11 @@ def add_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse
             response.headers["X-Request-Id"] = request[keys.REQUEST_ID]
         response.headers.update(_FOR_ALL)
         # A 304 has no content type, and its headers replace those that the browser has kept with the page.
-        is_page = response.content_type == "text/html" or (response.status == 304 and request.path == "/")
-        response.headers["Content-Security-Policy"] = page_policy if is_page else _DATA_POLICY
+        is_page = response.content_type == "text/html" or (response.status == 304 and request.path in _PAGES)
+        other_policy = _WORKER_POLICY if request.path == _WORKER else _DATA_POLICY
+        response.headers["Content-Security-Policy"] = page_policy if is_page else other_policy
         # The page and its modules are asked for anew each time, by ETag; everything else is one user's and changes.
-        is_static = request.path == "/" or request.path.startswith(("/page/", "/favicon"))
+        is_static = request.path in _PAGES or request.path.startswith(("/page/", "/favicon"))
         response.headers.setdefault("Cache-Control", "no-cache" if is_static else "no-store")
         if secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"

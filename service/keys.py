@@ -28,5 +28,7 @@ REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 STARTED_AT = web.RequestKey("STARTED_AT", float)
 """When the request began, by the clock of ``time.monotonic``."""
 CALLER = web.RequestKey("CALLER", Caller)
+JOB_ID = web.RequestKey("JOB_ID", str)
+"""The job that the request has started, for its line in the log."""
 PREPARED = web.RequestKey("PREPARED", bool)
 """Present once the answer's head is out: nothing may be answered after that."""

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from jobs.errors import DarkroomError, Forbidden, Unauthorized
-from jobs.ids import anonymous_user
+from jobs.ids import JOB_ID, anonymous_user
 from jobs.model import Caller
 from service import errors, keys
 from service.rate_limits import RateLimit, client_address
@@ -80,6 +80,7 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
         caller = await services.verifier.verify(_bearer_token(request))
     request[keys.CALLER] = caller
     with structlog.contextvars.bound_contextvars(user_id=caller.user_id):
+        await services.users.check(caller.user_id)
         if not anonymous:
             await services.users.note_sign_in(caller)
         return await handler(request)
@@ -147,6 +148,14 @@ def _refuse_if_prepared(request: web.Request) -> None:
         raise  # noqa: PLE0704 - called from except blocks only
 
 
+def _whom(request: web.Request) -> dict[str, object]:
+    """Tell who asked, and for which job, as far as that is known."""
+    job_id = request.get(keys.JOB_ID) or request.match_info.get("job_id")
+    # What a path says of a job may be anything; an id has a form.
+    known_job = {"job_id": job_id} if job_id is not None and JOB_ID.fullmatch(job_id) else {}
+    return ({"user_id": request[keys.CALLER].user_id} if keys.CALLER in request else {}) | known_job
+
+
 def _note(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
@@ -155,7 +164,8 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
     logger.log(
         logging.DEBUG if route in _QUIET_ROUTES else logging.INFO,
         "Request",
-        extra={
+        extra=_whom(request)
+        | {
             "action": "request",
             "method": method,
             "route": route,

@@ -41,6 +41,7 @@ def pipelines(settings: Settings, ground: Ground) -> Pipelines:
 
 async def open_pool(stack: AsyncExitStack, settings: Settings, ground: Ground) -> tuple[Pool, Spending]:
     meters, slots = PoolMetrics(ground.registry), settings.worker_slots
+    meters.slots.set(slots)
     config = GeminiConfig(
         image_model=settings.model_name,
         vision_model=settings.vision_model_name,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_PORT = 65535
+VERSION = "0.1.0"
 
 
 class CannotStart(Exception):
@@ -62,11 +63,10 @@ async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:
     raise Stopped
 
 
-def read_port(variable: str, default: int) -> int:
-    """Read a port from the environment where it is needed before all settings can be read. Raises CannotStart."""
-    said = os.environ.get(variable) or str(default)
+def read_port(variable: str, said: str | None, default: int) -> int:
+    """Read a port where it is needed before all settings can be read. Raises CannotStart."""
     try:
-        port = int(said)
+        port = int(said or default)
     except ValueError:
         port = -1
     if not 0 <= port <= MAX_PORT:
@@ -91,6 +91,13 @@ def listen(host: str, port: int, *, setting: str = "--port") -> socket.socket:
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with {setting}."
         ) from error
     return listener
+
+
+def task_name() -> str:
+    """Return what to call this process among all that serve the same queues: on ECS the id of its task."""
+    # The last part of the address is <task id>-<container>, on Fargate.
+    metadata = os.environ.get("ECS_CONTAINER_METADATA_URI_V4", "").rstrip("/").rpartition("/")[2]
+    return metadata.partition("-")[0] or f"{socket.gethostname()}-{os.getpid()}"
 
 
 def url_of(listener: socket.socket) -> str:

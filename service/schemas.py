@@ -7,16 +7,29 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from consumers import styles
 from consumers.addresses import MAX_URL_CHARACTERS
+from consumers.framing import PhotoFormat
+from consumers.profile_photo import PIPELINE as PROFILE_PHOTO
 from jobs.errors import InvalidRequest
 from jobs.events import EventType
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.model import Status
+from service import schema_rules
 from websocket.messages import MAX_CURSOR_CHARACTERS
 from websocket.polling import MAX_WAIT_SECONDS
 
@@ -24,6 +37,8 @@ MAX_FILE_NAME: Final = 255
 MAX_PROMPT: Final = 2000
 MAX_PAGE: Final = 100
 MAX_DESCRIPTION: Final = 200
+MAX_REDRIVE: Final = 1000
+MAX_DAILY_LIMIT: Final = 100_000
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[\x00-\x1f\x7f/\\]")
 
 RequestModel = TypeVar("RequestModel", bound=BaseModel)
@@ -40,7 +55,7 @@ def _no_truth(value: Any) -> Any:
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
-Degrees = Annotated[float, BeforeValidator(_no_truth)]
+Degrees = Annotated[float, BeforeValidator(_no_truth), WithJsonSchema(schema_rules.DEGREES)]
 """A latitude or longitude; true and false are none, which pydantic takes for 1 and 0."""
 
 
@@ -53,10 +68,12 @@ class _RequestModel(BaseModel):
 class UploadRequest(_RequestModel):
     """``POST /upload``; a pipeline may have fields of its own beside these."""
 
+    model_config = ConfigDict(json_schema_extra=schema_rules.UPLOAD)
+
     file_name: str = Field(min_length=1, max_length=MAX_FILE_NAME)
     content_type: str = Field(min_length=1)
-    file_size: int = Field(strict=True)
-    pipeline: OptionalText = None
+    file_size: int = Field(strict=True, json_schema_extra=schema_rules.FILE_SIZE)
+    pipeline: OptionalText = Field(default=None, json_schema_extra=schema_rules.one_of(PROFILE_PHOTO.name))
 
     @property
     def extension(self) -> str:
@@ -84,9 +101,25 @@ class PipelineUpload(_RequestModel):
 class GenerateRequest(_RequestModel):
     """``POST /generate``."""
 
+    model_config = ConfigDict(json_schema_extra=schema_rules.GENERATE)
+
     file_key: str = Field(min_length=1)
     prompt: OptionalText = Field(default=None, max_length=MAX_PROMPT)
     style: OptionalText = None
+    format: OptionalText = Field(default=None, json_schema_extra=schema_rules.FORMAT)
+    background: OptionalText = Field(default=None, json_schema_extra=schema_rules.BACKGROUND)
+
+    @property
+    def chosen_format(self) -> PhotoFormat | None:
+        """The format, or None where nothing is to be cut."""
+        return None if self.format in {None, PhotoFormat.ORIGINAL} else PhotoFormat(str(self.format))
+
+    @model_serializer(mode="wrap")
+    def _as_older_callers_say_it(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is as if unsaid: the request is the same one under its Idempotency-Key, with the release before too."""
+        said: dict[str, Any] = serialize(self)
+        unsaid = {"format": self.chosen_format is None, "background": self.background is None}
+        return {name: value for name, value in said.items() if not unsaid.get(name)}
 
     @property
     def chosen_style(self) -> str:
@@ -101,7 +134,20 @@ class GenerateRequest(_RequestModel):
             raise _fault("style", f"style must be one of {', '.join(styles.STYLES)}")
         if styles.STYLES[self.chosen_style].takes_prompt and self.prompt is None:
             raise _fault("prompt", f"prompt is required for the style {self.chosen_style}")
+        self._check_looks(styles.STYLES[self.chosen_style])
         return self
+
+    def _check_looks(self, style: styles.Style) -> None:
+        if self.format not in {None, *PhotoFormat}:
+            raise _fault("format", f"format must be one of {', '.join(PhotoFormat)}")
+        if self.background is None:
+            return
+        if not style.takes_background:
+            raise _fault("background", f"the style {style.id} has a background of its own")
+        if styles.colour_of(self.background) is None:
+            raise _fault(
+                "background", f"background must be {', '.join(styles.BACKGROUNDS)} or a colour such as #8899aa"
+            )
 
 
 class _PageRequest(_RequestModel):
@@ -133,13 +179,21 @@ class EventsRequest(_RequestModel):
     wait: float = Field(default=25, ge=0, le=MAX_WAIT_SECONDS)
 
 
+class SocketRequest(_RequestModel):
+    """The query of ``GET /ws``, as the endpoint reads it."""
+
+    since: OptionalText = Field(default=None, max_length=MAX_CURSOR_CHARACTERS)
+
+
 class WebhookRequest(_RequestModel):
     """``POST /webhooks``; without ``events`` it is told of the ends of jobs."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(min_length=1, max_length=MAX_URL_CHARACTERS)
-    events: tuple[str, ...] | None = None
+    events: tuple[str, ...] | None = Field(
+        default=None, json_schema_extra={"anyOf": [{"type": "array", **schema_rules.EVENTS}, {"type": "null"}]}
+    )
     description: OptionalText = Field(default=None, max_length=MAX_DESCRIPTION)
 
     @property
@@ -161,10 +215,57 @@ class DeliveriesRequest(_RequestModel):
     cursor: OptionalText = None
 
 
+class DrainRequest(_RequestModel):
+    """``POST /ops/drain``: the name of the task that is to leave, for a load balancer may lead to another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: str = Field(min_length=1)
+
+
+class RedriveRequest(_RequestModel):
+    """``POST /ops/redrive``; without a limit, all that the time allows."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int | None = Field(default=None, strict=True, json_schema_extra={"minimum": 1, "maximum": MAX_REDRIVE})
+    dry_run: bool = Field(default=False, strict=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.limit is not None and not 1 <= self.limit <= MAX_REDRIVE:
+            raise _fault("limit", f"limit must be a whole number from 1 to {MAX_REDRIVE}")
+        return self
+
+
+class UserChangeRequest(_RequestModel):
+    """``POST /ops/users/{userId}``; what is left out stays, and a limit of null is the service's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    daily_limit: int | None = Field(
+        default=None, strict=True, json_schema_extra={"minimum": 0, "maximum": MAX_DAILY_LIMIT}
+    )
+    blocked: bool | None = Field(default=None, strict=True)
+
+    @property
+    def changes_limit(self) -> bool:
+        """Tell whether a limit was said, be it none."""
+        return "daily_limit" in self.model_fields_set
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.model_fields_set:
+            raise _fault("dailyLimit", "dailyLimit or blocked is required")
+        if self.daily_limit is not None and not 0 <= self.daily_limit <= MAX_DAILY_LIMIT:
+            raise _fault("dailyLimit", f"dailyLimit must be null or a whole number from 0 to {MAX_DAILY_LIMIT}")
+        return self
+
+
 class DemoSignInRequest(_RequestModel):
     """``POST /auth/demo``."""
 
-    user: str
+    user: str = Field(json_schema_extra={"pattern": "^[a-z0-9_-]{1,32}$"})
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -180,7 +281,7 @@ def parse(model: type[RequestModel], data: Mapping[str, Any]) -> RequestModel:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         field = str(problem["loc"][0]) if problem["loc"] else str(problem.get("ctx", {}).get("field", ""))
-        raise InvalidRequest(_sentence(field, problem), field=field or None) from None
+        raise InvalidRequest(_sentence(model, field, problem), field=field or None) from None
 
 
 def _fault(field: str, sentence: str) -> PydanticCustomError:
@@ -194,17 +295,28 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "string_too_long": "{field} must have at most {max_length} characters",
     "string_type": "{field} must be a string",
     "int_type": "{field} must be a whole number",
+    "bool_type": "{field} must be true or false",
     "float_type": "{field} must be a number",
     "float_parsing": "{field} must be a number",
     "finite_number": "{field} must be a number",
-    "int_parsing": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",
-    "greater_than_equal": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",
-    "less_than_equal": f"{{field}} must be a whole number from 1 to {MAX_PAGE}",
+    "int_parsing": "{field} must be {range}",
+    "greater_than_equal": "{field} must be {range}",
+    "less_than_equal": "{field} must be {range}",
     "literal_error": f"{{field}} must be all or one of {', '.join(Status)}",
     "enum": f"{{field}} must be all or one of {', '.join(Status)}",
 }
 
 
-def _sentence(field: str, problem: Any) -> str:
+def _sentence(model: type[BaseModel], field: str, problem: Any) -> str:
     kind = "missing" if problem["input"] is None else problem["type"]
-    return _SENTENCES.get(kind, "{field} is not valid").format_map({**problem.get("ctx", {}), "field": field})
+    told = {**problem.get("ctx", {}), "field": field, "range": _range(model, field)}
+    return _SENTENCES.get(kind, "{field} is not valid").format_map(told)
+
+
+def _range(model: type[BaseModel], field: str) -> str:
+    """Say which numbers a field takes, as its schema does."""
+    schema = model.model_json_schema()["properties"].get(field, {})
+    kind = "a whole number" if schema.get("type") == "integer" else "a number"
+    return (
+        f"{kind} from {schema['minimum']} to {schema['maximum']}" if {"minimum", "maximum"} <= schema.keys() else kind
+    )

@@ -8,6 +8,8 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 
 from consumers.images import ImageWorker
+from jobs.accounts import Accounts
+from jobs.accounts_export import Exports
 from jobs.admission import Admission
 from jobs.conditions import Conditions
 from jobs.control import Control
@@ -20,6 +22,7 @@ from jobs.views import JobViews
 from jobs.waiting import Waiting
 from jobs.webhook_desk import WebhookDesk
 from service.demo_sign_in import DemoSignIn
+from service.operator_desk import OperatorDesk
 from service.readiness import Readiness
 from service.tokens import TokenVerifier
 from websocket.hub import Hub
@@ -31,6 +34,8 @@ class Services:
 
     jobs: JobTable
     users: UserTable
+    accounts: Accounts
+    exports: Exports
     files: Files
     images: ImageWorker
     submission: Submission
@@ -45,5 +50,6 @@ class Services:
     registry: CollectorRegistry
     hub: Hub
     webhooks: WebhookDesk
+    operator_desk: OperatorDesk
     socket_endpoint: Handler
     demo_sign_in: DemoSignIn | None = None

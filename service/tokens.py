@@ -20,6 +20,8 @@ from jobs.model import Caller
 
 logger = logging.getLogger(__name__)
 
+OPERATORS_GROUP: Final = "operators"
+"""The group of the user pool whose members may use the operator's view."""
 LEEWAY_SECONDS: Final = 5
 FETCH_SECONDS: Final = 3.0
 MIN_SECONDS_BETWEEN_FETCHES: Final = 60.0

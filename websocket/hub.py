@@ -16,10 +16,11 @@ from jobs import clock
 from jobs.conditions import Conditions
 from jobs.errors import CloudUnavailable, CursorUnknown
 from jobs.event_log import Cursor, is_moment
-from jobs.events import Event, EventBus, JobProgress, Notice
+from jobs.events import ACCOUNT_ERASED, Event, EventBus, JobProgress, Notice, UserEvent
 from jobs.ids import EventId, UserId
 from jobs.queue_place import QueuePlace
 from websocket import messages
+from websocket.barring import Barring, ReadBlocked, nobody
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.healing import Healer
 from websocket.limits import SocketLimits
@@ -72,7 +73,8 @@ class Hub:
     """Hands every notice to its owner's clients; publishing never waits, and no client waits for another.
 
     What the bus may have missed is read from the log, by ``recovery``; what is wrong with the house, by its
-    ``conditions``, is told to everybody; what is left of a user's day, by ``read_quota``. Make it inside the running loop.
+    ``conditions``, is told to everybody; what is left of a user's day, by ``read_quota``. Whoever is blocked, by
+    ``read_blocked``, or has erased the account, is closed. Make it inside the running loop.
     ``failed`` ends, with the error, when the hub can no longer do its work: the process must stop then.
     """
 
@@ -85,6 +87,7 @@ class Hub:
         registry: CollectorRegistry,
         conditions: Conditions | None = None,
         read_quota: ReadQuota = no_quota,
+        read_blocked: ReadBlocked = nobody,
     ) -> None:
         self.limits = limits
         self.metrics = SocketMetrics(registry)
@@ -95,6 +98,7 @@ class Hub:
         self._listeners: dict[Listener, UserId | None] = {}
         self._audiences: dict[UserId, _Audience] = {}
         self._quotas = QuotaTeller(read_quota, self.watched(), self._tell_quota, limits)
+        self._barring = Barring(read_blocked, self.watched(), self.forbid, limits)
         self._healer = Healer(bus, self.watched(), self._heal, limits)
         self._conditions = conditions or Conditions()
         self._conditions_changed = asyncio.Event()
@@ -114,6 +118,7 @@ class Hub:
             self._tell_conditions,
             self._check_all,
             self._quotas.run,
+            self._barring.run,
         )
         for work in works:
             task = asyncio.create_task(work(), name=f"hub {work.__qualname__}")
@@ -232,6 +237,11 @@ class Hub:
         """Return the users who have a client here, as they come and go."""
         return self._audiences.keys()
 
+    def forbid(self, user_id: UserId, message: str) -> None:
+        """Tell the user's clients here this sentence and close them for good."""
+        for listener in self._audience(user_id):
+            listener.close(CloseCode.FORBIDDEN, message)
+
     def tell_place(self, place: QueuePlace) -> None:
         """Tell the user's clients here where a job stands in the queue."""
         frame = messages.job_place(place)
@@ -291,6 +301,8 @@ class Hub:
                 frame = messages.job_progress(notice)
                 for listener in self._audience(notice.user_id):
                     listener.put_newest(notice.job.job_id, frame)
+            case UserEvent(type=type) if type == ACCOUNT_ERASED:
+                self.forbid(notice.user_id, "This account was erased")
             case _:
                 told = await self.recovery.told_of(notice)
                 self._tell(notice, messages.event(notice, told, is_next=self._healer.is_whole(notice.user_id)))

@@ -44,6 +44,8 @@ class SocketLimits:
     resume_pause_seconds: float = 0.2
     quota_seconds: float = 1
     quota_read_seconds: float = 3
+    blocked_seconds: float = 3
+    blocked_read_seconds: float = 3
     reconnect_spread_seconds: float = 3
     most_reconnect_spread_seconds: float = 5
     reconnect_grace_seconds: float = 2

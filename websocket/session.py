@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from jobs.errors import CloudUnavailable, RequestError, Unauthorized
+from jobs.errors import CloudUnavailable, RequestError, Unauthorized, UserBlocked
 from jobs.ids import JobId, UserId
 from jobs.model import JSON, Caller
 from websocket import messages
@@ -24,7 +24,7 @@ Cancel: TypeAlias = Callable[[UserId, JobId], Awaitable[dict[str, JSON]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """What clients may ask for. ``authenticate`` raises Unauthorized and CloudUnavailable.
+    """What clients may ask for. ``authenticate`` raises Unauthorized, UserBlocked and CloudUnavailable.
 
     ``cancel`` says as JSON what came of it; it raises CloudUnavailable and RequestError.
     """
@@ -77,6 +77,8 @@ async def _authenticated(token: str, desk: Desk) -> Caller:
             return await desk.authenticate(token)
     except Unauthorized as error:
         raise Disconnect(CloseCode.UNAUTHORIZED, error.message) from error
+    except UserBlocked as error:
+        raise Disconnect(CloseCode.FORBIDDEN, error.message) from error
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Tokens cannot be checked just now") from error
 

@@ -1,7 +1,7 @@
 """The portrait looks the simulator can give a photo, and the words of a prompt that ask for each."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 Colour = tuple[int, int, int]
@@ -122,12 +122,22 @@ LOOKS: Final = (
     ),
     PROFESSIONAL,
 )
+_PLAIN: Final = re.compile(r"\bbackground\b[^#\n]*#([0-9a-fA-F]{6})\b")
+"""A background of one colour, as a prompt asks for it."""
 
 
 def choose_look(prompt: str) -> Look:
-    """Return the look whose word stands first in the prompt: a prompt names its style before it describes it."""
+    """Return the look whose word stands first in the prompt, on the plain background if it asks for one.
+
+    A prompt names its style before it describes it.
+    """
     places = [(found.start(), look) for look in LOOKS for word in look.words if (found := _find(word, prompt.lower()))]
-    return min(places, key=lambda place: place[0])[1] if places else PROFESSIONAL
+    look = min(places, key=lambda place: place[0])[1] if places else PROFESSIONAL
+    plain = _PLAIN.search(prompt)
+    if plain is None:
+        return look
+    colour = bytes.fromhex(plain[1])
+    return replace(look, backdrop=((colour[0], colour[1], colour[2]),) * 2, backdrop_share=1.0, vignette=0.0)
 
 
 def _find(word: str, text: str) -> re.Match[str] | None:

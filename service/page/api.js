@@ -1,5 +1,7 @@
 /** The service's REST routes: one fetch with a time-out, errors as one class, the token kept fresh. */
 
+import { sendForm } from './send-form.js';
+
 /** @typedef {import('./store.js').Job} Job */
 /** @typedef {import('./session.js').Session} Session */
 /** @typedef {{jobId: string, status: string, remainingQuota?: number | null}} Accepted no quota where it could not be read */
@@ -13,6 +15,11 @@ const FORM_TIMEOUT_MS = 180_000;
 const RESEND_AFTER_MS = [1_000, 3_000];
 const RESEND_WITHIN_MS = 75_000;
 const LONGEST_WAIT_MS = 10_000;
+/** One request erases for most of a minute, then asks for another. */
+const ERASURE_TIMEOUT_MS = 120_000;
+const ERASE_AGAIN_MS = 1_000;
+/** A file that is on its way may be so long without a byte. */
+const SILENCE_MS = 60_000;
 /** No answer came, or one that does not say what became of the request; the latter two are a load balancer's. */
 const UNANSWERED = [0, 503, 502, 504];
 
@@ -38,7 +45,8 @@ async function asError(response) {
 
 /**
  * @typedef {{method?: string, body?: object | FormData, headers?: Record<string, string>, signal?: AbortSignal,
- *   token?: string, timeoutMs?: number}} Options
+ *   token?: string, timeoutMs?: number, isLasting?: boolean, onProgress?: (fraction: number) => void}} Options
+ *   `isLasting`: it goes on when the page has gone; `onProgress` is told what part of the body has left
  */
 
 /** @param {Options} options @returns {Record<string, string>} */
@@ -59,13 +67,43 @@ export async function requestJson(path, options = {}) {
   const content = body instanceof FormData ? body : body && JSON.stringify(body);
   const signals = AbortSignal.any(signal ? [timeout, signal] : [timeout]);
   try {
-    const response = await fetch(path, { method, headers: headersOf(options), body: content, signal: signals });
+    const request = { method, headers: headersOf(options), body: content, signal: signals, keepalive: options.isLasting };
+    const response = await (options.onProgress ? sendForm(path, request, options.onProgress) : fetch(path, request));
     if (!response.ok) throw await asError(response);
     return await response.json();
   } catch (error) {
     if (error instanceof ApiError) throw error;
     signal?.throwIfAborted();
     throw new ApiError({ code: timeout.aborted ? 'timeout' : 'network' });
+  }
+}
+
+/**
+ * @param {string} path @param {{token: string, signal: AbortSignal}} options @param {(bytes: number) => void} onProgress
+ * @returns {Promise<Blob>}
+ */
+async function requestFile(path, { token, signal }, onProgress) {
+  const silence = new AbortController();
+  let timer = setTimeout(() => silence.abort(), SILENCE_MS);
+  let bytes = 0;
+  /** @param {Uint8Array} chunk @param {TransformStreamDefaultController} controller */
+  const transform = (chunk, controller) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    onProgress((bytes += chunk.byteLength));
+    controller.enqueue(chunk);
+  };
+  try {
+    const headers = { Authorization: `Bearer ${token}` };
+    const response = await fetch(path, { headers, signal: AbortSignal.any([silence.signal, signal]) });
+    if (!response.ok || !response.body) throw await asError(response);
+    return await new Response(response.body.pipeThrough(new TransformStream({ transform }))).blob();
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    signal.throwIfAborted();
+    throw new ApiError({ code: silence.signal.aborted ? 'timeout' : 'network' });
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -104,7 +142,7 @@ export class Api {
 
   /**
    * Start a job. What gets no answer is sent again, a few times: with the same key it is the same job.
-   * @param {string} path @param {string} key @param {Pick<Options, 'body' | 'headers' | 'signal'>} [asked] @returns {Promise<any>}
+   * @param {string} path @param {string} key @param {Pick<Options, 'body' | 'headers' | 'signal' | 'onProgress'>} [asked] @returns {Promise<any>}
    */
   async start(path, key, { headers, ...asked } = {}) {
     const timeoutMs = asked.body instanceof FormData ? FORM_TIMEOUT_MS : START_TIMEOUT_MS;
@@ -133,9 +171,18 @@ export class Api {
     return this.start(`/jobs/${encodeURIComponent(jobId)}/retry`, key);
   }
 
-  /** @param {string} jobId */
-  deleteJob(jobId) {
-    return this.#call(`/jobs/${encodeURIComponent(jobId)}`, { method: 'DELETE' });
+  /**
+   * Delete a job; with a token in hand the request leaves at once, and outlives the page.
+   * @param {string} jobId @param {string} [token]
+   */
+  async deleteJob(jobId, token) {
+    const path = `/jobs/${encodeURIComponent(jobId)}`;
+    try {
+      if (token) return await requestJson(path, { method: 'DELETE', token, isLasting: true });
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    }
+    return this.#call(path, { method: 'DELETE' });
   }
 
   /** @param {string} jobId @returns {Promise<Job>} */
@@ -156,5 +203,28 @@ export class Api {
 
   me() {
     return this.#call('/user/me');
+  }
+
+  /** Erase the person's jobs, pictures and all that is known of them, in as many requests as it takes. */
+  async eraseMe() {
+    for (;;) {
+      const { complete } = await this.#call('/user/me', { method: 'DELETE', timeoutMs: ERASURE_TIMEOUT_MS });
+      if (complete) return;
+      await new Promise((resolve) => setTimeout(resolve, ERASE_AGAIN_MS));
+    }
+  }
+
+  /**
+   * All that is kept of the person, as a ZIP file. It may be large and long in coming, but not silent.
+   * @param {(bytes: number) => void} onProgress @param {AbortSignal} signal @returns {Promise<Blob>} @throws {ApiError}
+   */
+  async exportMe(onProgress, signal) {
+    const token = await this.session.token();
+    try {
+      return await requestFile('/user/me/export', { token, signal }, onProgress);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      return requestFile('/user/me/export', { token: await this.session.token({ refused: token }), signal }, onProgress);
+    }
   }
 }

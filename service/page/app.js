@@ -2,37 +2,48 @@
 
 import { html, render, useEffect, useMemo, useRef, useState } from './vendor/preact-htm.js';
 import { Announcer } from './announcer.js';
-import { Api, demoSignIn, loadConfig } from './api.js';
+import { Api, loadConfig } from './api.js';
+import { Footer } from './components/footer.js';
 import { Gallery } from './components/gallery.js';
 import { Degraded, Header } from './components/header.js';
 import { Navigation } from './components/navigation.js';
+import { Shortcuts } from './components/shortcuts.js';
 import { SignIn } from './components/sign-in.js';
+import { ToastRegion } from './components/toasts.js';
+import { Drafts } from './drafts.js';
+import { takeAnswer } from './hosted-sign-in.js';
 import { loadI18n } from './i18n.js';
+import { Notifier, startWorker } from './notifier.js';
 import { PageContext, useStore } from './page.js';
 import { useRoute } from './route.js';
-import { Session } from './session.js';
+import { openSession } from './session.js';
 import { runningCount } from './store.js';
 import { Studio } from './studio.js';
 import { offeredViews, viewOf } from './views/index.js';
 
 /** @typedef {import('./page.js').Page} Page */
 
-/** @param {{page: Page}} props */
-function App({ page }) {
+/** @param {{page: Page, signInProblem: import('./api.js').ApiError | null}} props */
+function App({ page, signInProblem }) {
   const { i18n, session } = page;
-  const [name, setName] = useState(session.name);
-  const [hasEnded, setHasEnded] = useState(false);
+  const [person, setPerson] = useState(session.subject);
+  const [hasEnded, setHasEnded] = useState(session.hasEnded);
+  const [problem, setProblem] = useState(signInProblem);
   const [, setLanguage] = useState(i18n.language);
   useEffect(() => {
     i18n.onChange = () => setLanguage(i18n.language);
     session.onChange = (ended) => {
       setHasEnded(ended);
-      setName(session.name);
+      setProblem(null);
+      setPerson(session.subject);
+      // Who has left, in whichever tab, leaves nothing behind; whose session has ended may come back.
+      if (!session.name && !ended) Drafts.forgetAll(sessionStorage);
     };
   }, []);
-  const studio = useMemo(() => (name ? new Studio(new Api(session)) : null), [name]);
+  const studio = useMemo(() => (person ? new Studio(new Api(session)) : null), [person]);
   return html`<${PageContext.Provider} value=${{ ...page, studio }}>
-    ${studio ? html`<${Workplace} key=${name} studio=${studio} page=${page} />` : html`<${SignIn} hasEnded=${hasEnded} />`}
+    ${studio ? html`<${Workplace} key=${person} studio=${studio} page=${page} />` : html`<${SignIn} hasEnded=${hasEnded} problem=${problem} />`}
+    <${Footer} />
   <//>`;
 }
 
@@ -57,6 +68,8 @@ function Workplace({ studio, page }) {
         ${view.Below && html`<${view.Below} studio=${studio} detail=${detail} />`}
       </div>
     </main>
+    <${ToastRegion} toasts=${studio.toasts} />
+    <${Shortcuts} studio=${studio} />
   <//>`;
 }
 
@@ -114,10 +127,11 @@ function useArrival(view) {
 
 /** @param {Page} page @param {import('./store.js').Job} job */
 function announce(page, job) {
-  const { i18n, announcer, views } = page;
+  const { i18n, announcer, notifier, views } = page;
   const view = viewOf(views, job);
   if (!view) return;
   const words = i18n.t('announce.job', { name: view.title(page, job), status: i18n.of(view, `status.${job.status}`) });
+  if (job.status !== 'canceled') void notifier.tell({ title: 'Darkroom', body: words, tag: job.jobId, hash: `#${view.id}`, lang: i18n.language });
   if (job.status !== 'failed') return announcer.say(words);
   announcer.alert(`${words} ${i18n.of(view, `failure.${job.failure?.code}`, {}, job.error ?? i18n.t('failure.unknown'))}`);
 }
@@ -130,16 +144,21 @@ async function loadAssets(views) {
 
 /** @param {HTMLElement} root */
 async function start(root) {
+  const answer = takeAnswer();
   const [i18n, config] = await Promise.all([loadI18n(), loadConfig()]);
   const views = offeredViews(config);
   const assets = await loadAssets(views);
-  const session = new Session(sessionStorage, demoSignIn);
+  const session = openSession(config);
+  const signInProblem = answer && (await session.finishHostedSignIn(answer).catch((/** @type {Error} */ error) => error));
   const [polite, alarm] = ['announcements', 'alarms'].map((id) => document.getElementById(id));
   const announcer = new Announcer(/** @type {HTMLElement} */ (polite), /** @type {HTMLElement} */ (alarm));
   root.replaceChildren();
-  render(html`<${App} page=${{ i18n, config, assets, views, session, announcer, studio: null, view: null }} />`, root);
+  const notifier = new Notifier(localStorage);
+  const page = { i18n, config, assets, views, session, announcer, notifier, studio: null, view: null };
+  render(html`<${App} page=${page} signInProblem=${signInProblem} />`, root);
 }
 
+startWorker();
 const root = /** @type {HTMLElement} */ (document.getElementById('app'));
 start(root).catch(() => {
   const sentence = document.createElement('p');

@@ -42,7 +42,7 @@ import { USUAL_TIMING } from './darkroom-links.js';
  * @type {Record<string, {name: 'report', id: string}>}
  */
 const OTHER_NEWS = { 'report.confirmed': { name: 'report', id: 'reportId' } };
-/** Of so many things the newest version told is remembered; what is told again is never that old. */
+/** So many things are remembered that are not kept, such as deleted jobs; what is told again is never that old. */
 const MOST_REMEMBERED = 1000;
 const REQUEST_MS = 20_000;
 const REREAD_MS = 5_000;
@@ -57,6 +57,17 @@ export class DarkroomError extends Error {
     this.code = code;
     this.status = status;
   }
+}
+
+/**
+ * Remember a version as the last, and the oldest no longer where there are too many.
+ * @param {Map<string, number>} versions @param {string} id @param {number} version
+ */
+function remember(versions, id, version) {
+  versions.delete(id);
+  versions.set(id, version);
+  const [oldest] = versions.keys();
+  if (versions.size > MOST_REMEMBERED) versions.delete(oldest);
 }
 
 /** @returns {Storage | null} none where the browser forbids it */
@@ -75,8 +86,8 @@ export class DarkroomClient extends EventTarget {
   quota = null;
   /** @type {State} */
   state = 'offline';
-  /** The newest version told of each job, forgotten ones too. @type {Map<string, number>} */ #versions = new Map();
-  /** The same of what else there is, the last told at the end. @type {Map<string, number>} */ #otherVersions = new Map();
+  /** Up to which version each forgotten job stays forgotten, the last one at the end. @type {Map<string, number>} */ #forgotten = new Map();
+  /** The newest version told of what else there is, the last told at the end. @type {Map<string, number>} */ #otherVersions = new Map();
   #isLoaded = false;
   #isDegraded = false;
   /** Jobs of which it is not known whether they are still there. @type {Set<string>} */ #doubtful = new Set();
@@ -170,8 +181,9 @@ export class DarkroomClient extends EventTarget {
 
   /** Take a job in unless a version at least as new is known. @param {Job} job @returns {boolean} whether it was news */
   #keep(job) {
-    if (job.version <= (this.#versions.get(job.jobId) ?? -1)) return false;
-    this.#versions.set(job.jobId, job.version);
+    const told = this.jobs.get(job.jobId)?.version ?? this.#forgotten.get(job.jobId) ?? -1;
+    if (job.version <= told) return false;
+    this.#forgotten.delete(job.jobId);
     this.jobs.set(job.jobId, job);
     this.#doubtful.delete(job.jobId);
     return true;
@@ -186,8 +198,8 @@ export class DarkroomClient extends EventTarget {
   #forget(jobId, version) {
     this.#doubtful.delete(jobId);
     const isKnown = this.jobs.delete(jobId);
-    const isNew = !this.#versions.has(jobId);
-    this.#versions.set(jobId, version);
+    const isNew = !this.#forgotten.has(jobId);
+    remember(this.#forgotten, jobId, version);
     if (isKnown || isNew) this.#emit('deleted', { jobId });
   }
 
@@ -202,10 +214,7 @@ export class DarkroomClient extends EventTarget {
   #takeOther({ name, id }, data, time) {
     const thing = `${name} ${data[id]}`;
     const known = this.#otherVersions.get(thing) ?? -1;
-    this.#otherVersions.delete(thing);
-    this.#otherVersions.set(thing, Math.max(known, data.version));
-    const [oldest] = this.#otherVersions.keys();
-    if (this.#otherVersions.size > MOST_REMEMBERED) this.#otherVersions.delete(oldest);
+    remember(this.#otherVersions, thing, Math.max(known, data.version));
     if (data.version > known) this.#emit(name, { ...data, time });
   }
 

@@ -32,7 +32,7 @@ function waitMs(failures, { shortestWaitMs, longestWaitMs }) {
 export class Line {
   /** @type {Link | null} The one that serves, or is being opened while none does. */ #link = null;
   /** @type {Link | null} One that is opened beside a link that serves, to take its place. */ #spare = null;
-  /** @type {State} */ #told = 'offline';
+  /** @type {State | null} */ #told = null;
   /** @type {'offline' | 'signed-out'} */ #stoppedAs = 'offline';
   #isStopped = true;
   #kind = 0;
@@ -193,6 +193,8 @@ export class Line {
     if (advice === 'stop') return this.stop('offline', code);
     if (advice === 'signed-out') return this.stop('signed-out');
     if (advice === 'token' && ++this.#refusals >= MOST_REFUSALS) return this.stop('signed-out', code);
+    // Nothing came through: when something does again, it may be another network.
+    if (link.isUnheard) this.#upgradeMs = this.options.timing.upgradeMs;
     this.#noteHeard(link.isUnheard);
     this.#timers.retry = setTimeout(() => this.#open(), link === this.#probing ? 0 : this.#waitAfter(link, end));
     this.#probing = null;
@@ -249,8 +251,11 @@ export class Line {
   }
 
   /** The network or the page came or went: ask at once whether the link still lives, or open one. */
-  #nudge = () => {
+  #nudge = (/** @type {Event} */ { type }) => {
     if (document.visibilityState === 'visible') {
+      // A socket may pass now, though none did before.
+      this.#upgradeMs = this.options.timing.upgradeMs;
+      if (type === 'online' && !this.#link) this.#kind = this.#unheard = this.#failures = 0;
       if (!this.#link) this.#open();
       else if (this.#link !== this.#probing) this.#probe(this.#link);
     }

@@ -43,6 +43,12 @@ export class Drafts {
     this.storage.removeItem(this.storageKey);
   }
 
+  /** The same for whoever has left. @param {Storage} storage */
+  static forgetAll(storage) {
+    const keys = Object.keys(storage).filter((key) => key.startsWith(`${STORAGE_KEY}.`));
+    keys.forEach((key) => storage.removeItem(key));
+  }
+
   /** @param {() => void} notify @returns {() => void} ends the subscription */
   subscribe(notify) {
     this.#subscribers.add(notify);
@@ -54,6 +60,12 @@ export class Drafts {
     const url = URL.createObjectURL(file);
     this.#previewUrls.add(url);
     return url;
+  }
+
+  /** Take a photo into a view's form. @param {string} viewId @param {File} file */
+  takePhoto(viewId, file) {
+    this.set(`${viewId}.problem`, null);
+    this.set(`${viewId}.photo`, { file, previewUrl: this.preview(file), fileKey: '' });
   }
 
   /** Release the previews that neither a draft nor a gallery shows. @param {import('./store.js').State} state */

@@ -16,11 +16,12 @@ export function preferredLanguage(saved, wanted) {
   return known.find((tag) => tag in LANGUAGES) ?? 'en';
 }
 
-/** @returns {Promise<I18n>} */
-export async function loadI18n() {
+/** @param {URL[]} more folders with words that are added to the page's own @returns {Promise<I18n>} */
+export async function loadI18n(...more) {
+  const folders = [new URL('./i18n/', import.meta.url), ...more];
   const entries = Object.keys(LANGUAGES).map(async (language) => {
-    const response = await fetch(new URL(`./i18n/${language}.json`, import.meta.url));
-    return [language, await response.json()];
+    const read = async (/** @type {URL} */ folder) => (await fetch(new URL(`${language}.json`, folder))).json();
+    return [language, Object.assign({}, ...(await Promise.all(folders.map(read))))];
   });
   const catalogues = Object.fromEntries(await Promise.all(entries));
   return new I18n(catalogues, preferredLanguage(localStorage.getItem(STORAGE_KEY), navigator.languages));

@@ -8,9 +8,10 @@ import { isConnected } from './store.js';
 /** @typedef {(props: any) => any} Component */
 /**
  * @typedef {{demo: boolean, simulated: string[], dailyLimit: number, maxUploadBytes: number, contentTypes: string[],
- *   maxPromptLength: number, pipelines?: string[], maxDiaryCharacters?: number}} Config
+ *   maxPromptLength: number, pipelines?: string[], maxDiaryCharacters?: number,
+ *   signIn?: import('./hosted-sign-in.js').SignInConfig}} Config
  * @typedef {{i18n: import('./i18n.js').I18n, config: Config, session: import('./session.js').Session, studio: Studio,
- *   announcer: import('./announcer.js').Announcer, assets: Record<string, any>, views: View[], view: View}} Page
+ *   announcer: import('./announcer.js').Announcer, notifier: import('./notifier.js').Notifier, assets: Record<string, any>, views: View[], view: View}} Page
  *   `assets` is what each view has loaded, by its id
  */
 /**
@@ -18,10 +19,12 @@ import { isConnected } from './store.js';
  * @typedef {{
  *   id: string, pipeline: string, modes: string[], load?: () => Promise<any>,
  *   title: (page: Page, job: Job) => string, follow?: (page: Page) => () => void,
- *   Composer: Component, Sheet?: Component, Notes?: Component, Below?: Component,
+ *   Composer: Component, Sheet?: Component, Notes?: Component, Below?: Component, isRepeatable?: boolean, example?: Example,
  * }} View `id` is its hash; `pipeline` says whose jobs it shows; `modes` are the ways to look at a finished one;
  *   `title` names a job; `follow` listens for more than jobs, whichever view is shown, and returns the end of it.
  *   `Composer` takes what starts a job; `Sheet` shows what came out of it, `Notes` says it; `Below` comes under the gallery.
+ *   `isRepeatable`: what came out may go in again. `example` is something to begin with.
+ * @typedef {{photo: string} | {draft: string, words: string}} Example a photo in `examples/`, or the key of words for a draft
  * @typedef {{view: View, job: Job, name: string, mode: string, studio: Studio, preview?: string,
  *   progress?: import('./store.js').Progress}} CardProps what `Sheet` and `Notes` are given
  */
@@ -51,6 +54,7 @@ const FIELDS = {
   text: 'entry',
   date: 'entry-date',
   style: 'entry-style',
+  background: 'background-own',
   prompt: 'prompt',
 };
 const NETWORK_PROBLEMS = ['network', 'timeout', 'not_ready'];

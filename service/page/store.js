@@ -23,10 +23,10 @@
  * @typedef {{part: string, condition: string, reason: string}} Degradation
  * @typedef {{
  *   connection: import('./darkroom-line.js').State, degraded: Degradation[], cancellations: Map<string, Cancellation>,
- *   jobs: Map<string, Job>, deleted: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
+ *   jobs: Map<string, Job>, deleted: Set<string>, hidden: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
  *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submissions: Submission[],
  *   clockOffset: number,
- * }} State
+ * }} State `hidden` are jobs that are about to be deleted
  */
 
 /** @returns {State} */
@@ -37,6 +37,7 @@ export function emptyState() {
     cancellations: new Map(),
     jobs: new Map(),
     deleted: new Set(),
+    hidden: new Set(),
     progress: new Map(),
     previews: new Map(),
     quota: null,
@@ -83,7 +84,18 @@ export function withoutJob(state, { jobId }) {
   const [jobs, progress, previews] = [new Map(state.jobs), new Map(state.progress), new Map(state.previews)];
   const cancellations = new Map(state.cancellations);
   [jobs, progress, previews, cancellations].forEach((map) => map.delete(jobId));
-  return { ...state, jobs, progress, previews, cancellations, deleted: new Set(state.deleted).add(jobId) };
+  const deleted = new Set(state.deleted).add(jobId);
+  return withoutHidden({ ...state, jobs, progress, previews, cancellations, deleted }, jobId);
+}
+
+/** Show a job no more, for the time being. @param {State} state @param {string} jobId @returns {State} */
+export function withHidden(state, jobId) {
+  return { ...state, hidden: new Set(state.hidden).add(jobId) };
+}
+
+/** @param {State} state @param {string} jobId @returns {State} */
+export function withoutHidden(state, jobId) {
+  return { ...state, hidden: new Set([...state.hidden].filter((each) => each !== jobId)) };
 }
 
 /**
@@ -159,7 +171,7 @@ export function withPreview(state, { jobId }, previewUrl) {
 /** One pipeline's jobs. @param {State} state @param {string} pipeline @returns {Job[]} */
 export function newestFirst(state, pipeline) {
   return [...state.jobs.values()]
-    .filter((job) => job.pipeline === pipeline)
+    .filter((job) => job.pipeline === pipeline && !state.hidden.has(job.jobId))
     .sort((a, b) => b.createdAt.localeCompare(a.createdAt) || b.jobId.localeCompare(a.jobId));
 }
 

@@ -3,6 +3,7 @@
 import { DarkroomClient } from './darkroom-client.js';
 import { Day } from './day.js';
 import { Drafts } from './drafts.js';
+import { Removals } from './removals.js';
 import { SessionEnded } from './session.js';
 import {
   Store,
@@ -18,26 +19,30 @@ import {
   withSnapshot,
 } from './store.js';
 import { Submissions } from './submissions.js';
+import { Toasts } from './toasts.js';
 
 /** @typedef {import('./api.js').Api} Api */
 /** @typedef {import('./store.js').Job} Job */
 /** @typedef {{file: File, previewUrl: string, fileKey: string}} Photo `fileKey` is empty until the photo is stored */
 
 const PAGE_SIZE = 100;
+const CANCELED_AT_ONCE = 4;
 /** So far back one press goes for a pipeline's jobs among the others. */
 const MOST_PAGES = 5;
 
 export class Studio {
   store = new Store();
   submissions = new Submissions(this.store);
+  toasts = new Toasts();
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
 
   /** @param {Api} api */
   constructor(api) {
     this.api = api;
-    this.drafts = new Drafts(sessionStorage, api.session.name);
+    this.drafts = new Drafts(sessionStorage, api.session.subject);
     this.day = new Day(api, this.store);
+    this.removals = new Removals(api, this.store);
     this.client = new DarkroomClient({ token: (options) => this.#token(options) });
     this.#follow(this.client);
   }
@@ -45,14 +50,24 @@ export class Studio {
   start() {
     this.client.connect();
     this.day.readSoon();
+    addEventListener('pagehide', this.#leave);
+    document.addEventListener('visibilitychange', this.#leave);
   }
 
   stop() {
+    removeEventListener('pagehide', this.#leave);
+    document.removeEventListener('visibilitychange', this.#leave);
+    this.toasts.clear();
     this.client.close();
     this.submissions.stop();
     this.drafts.releaseAll();
     this.day.stop();
   }
+
+  /** A tab that is hidden may never be shown again: what waits for a change of mind is done now. */
+  #leave = (/** @type {Event} */ { type }) => {
+    if (type === 'pagehide' || document.visibilityState === 'hidden') this.toasts.clear();
+  };
 
   /** @param {{refused?: string}} options */
   async #token(options) {
@@ -79,7 +94,7 @@ export class Studio {
   #takeState(state) {
     this.store.update((before) => withConnection(before, state));
     const { session } = this.api;
-    if (state === 'signed-out' && session.name) session.signOut(true);
+    if (state === 'signed-out' && session.name) session.expire();
   }
 
   /** @param {string | undefined} time of the service, which may differ from this machine's */
@@ -140,20 +155,29 @@ export class Studio {
     return canceled;
   }
 
+  /**
+   * Cancel several jobs, a few at a time.
+   * @param {string[]} jobIds @returns {Promise<{canceled: number, tooLate: number, failed: number}>}
+   */
+  async cancelAll(jobIds) {
+    const counts = { canceled: 0, tooLate: 0, failed: 0 };
+    const waiting = [...jobIds];
+    const work = async () => {
+      for (let jobId = waiting.shift(); jobId; jobId = waiting.shift()) {
+        const outcome = await this.cancel(jobId).then((said) => said.outcome, () => 'failed');
+        counts[outcome === 'failed' ? 'failed' : outcome === 'too_late' ? 'tooLate' : 'canceled'] += 1;
+      }
+    };
+    await Promise.all(Array.from({ length: CANCELED_AT_ONCE }, work));
+    return counts;
+  }
+
   /** Start a new job of an ended one's input. @param {Job} job */
   async retry({ jobId, pipeline, style, prompt, parameters }) {
     const accepted = await this.submissions.wishes.ask({ retryOf: jobId }, (key) => this.api.retry(jobId, key));
     const asked = { pipeline, style, prompt, parameters };
     this.store.update((state) => withAccepted(state, accepted, asked, state.previews.get(jobId)));
     this.day.note(accepted.remainingQuota);
-  }
-
-  /** Delete a job and its picture; one that is gone already is as good. @param {string} jobId */
-  async delete(jobId) {
-    await this.api.deleteJob(jobId).catch((error) => {
-      if (error.code !== 'job_not_found') throw error;
-    });
-    this.store.update((state) => withoutJob(state, { jobId }));
   }
 
   /** Fetch history until more of that pipeline's jobs are there, or there is no more. @param {string} pipeline */
@@ -187,18 +211,5 @@ export class Studio {
   async #readJob(jobId) {
     const job = await this.api.job(jobId);
     this.store.update((state) => withFreshLinks(state, job));
-  }
-
-  /** Save the picture as a file of that name. @param {Job} job @param {string} fileName */
-  async download(job, fileName) {
-    const { downloadUrl } = await this.api.downloadLink(job.jobId);
-    // From another origin a link cannot name the file; a blob can. The cache may hold an answer without CORS headers.
-    const response = await fetch(downloadUrl, { cache: 'no-store' });
-    if (!response.ok) throw new Error(`storage answered ${response.status}`);
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(await response.blob());
-    link.download = fileName;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   }
 }

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from service import keys
-from service.routes import demo, docs, events, health, jobs, page, uploads, users, webhooks
+from service.routes import account, demo, docs, events, health, jobs, ops, page, uploads, users, webhooks
 from service.routes.pipelines import PIPELINES
 from service.settings import Settings
 
@@ -20,11 +20,11 @@ def add_routes(app: web.Application, settings: Settings) -> None:
     """
     settings.check_pipelines(PIPELINES)
     # Load balancers and browsers ask for these as often as they must.
-    uncounted = _resources(app.add_routes([*health.ROUTES, *docs.ROUTES, *page.ROUTES]))
+    uncounted = _resources(app.add_routes([*health.ROUTES, *docs.ROUTES, *page.ROUTES, *ops.PAGE_ROUTES]))
     public: list[web.AbstractRouteDef] = [
         *(route for pipeline in PIPELINES.values() for route in pipeline.public),
         # The socket signs its callers in itself: page scripts could not see a refused upgrade.
-        web.get("/ws", app[keys.SERVICES].socket_endpoint, allow_head=False),
+        *events.SOCKET_ROUTES,
     ]
     if settings.embedded:
         public += demo.ROUTES
@@ -36,7 +36,8 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         *webhooks.SUBMIT_ROUTES,
     ]
     app[keys.SUBMIT_RESOURCES] = _resources(app.add_routes(submits))
-    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES, *webhooks.ROUTES])
+    app.add_routes([*uploads.ROUTES, *jobs.ROUTES, *events.ROUTES, *users.ROUTES, *webhooks.ROUTES, *ops.ROUTES])
+    app.add_routes(account.ROUTES)
     app.add_routes([route for pipeline in PIPELINES.values() for route in pipeline.others])
     app[keys.ANONYMOUS_HANDLERS] = _anonymous_handlers(settings.anonymous_pipelines)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
+from pydantic import ConfigDict
 
 from consumers.crack_detection import PIPELINE, CrackInput
 from jobs.errors import CloudUnavailable, InvalidImage, InvalidRequest, JobNotFound, RequestError, UploadNotFound
@@ -14,9 +15,10 @@ from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Job
 from jobs.submission import Submitted
-from service import keys
-from service.bodies import read_photo
-from service.errors import InvalidImageFile, JobFailed, ResultNotFound
+from service import answers, keys
+from service.bodies import PHOTO_FIELDS, Photo, read_photo
+from service.errors import InvalidImageFile, JobFailed, ResultNotFound, StillRunning
+from service.operations import JOB_HEADERS, STARTS_JOB, Answer, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.jobs import read_job_id
 from service.routes.submissions import answered, read_key, submit
@@ -28,6 +30,24 @@ NAME: Final = PIPELINE.name
 RESULT_CACHING: Final = "private, max-age=300"
 
 
+class CrackForm(CrackInput):
+    """A photo of 10 MiB at most, in one of two fields, and how sure a crack must be."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [name]} for name in PHOTO_FIELDS]})
+
+    file: Photo = b""
+    image: Photo = b""
+
+
+@operation(
+    "detectCracks",
+    Tag.START,
+    started(answers.Cracks),
+    query=CrackInput,
+    form=CrackForm,
+    headers=JOB_HEADERS,
+    raises=(*STARTS_JOB, JobFailed, StillRunning),
+)
 async def detect(request: web.Request) -> web.Response:
     """Find the cracks in a photo, and answer when they are found."""
     submitted = await _take_in(request)
@@ -39,6 +59,7 @@ async def detect(request: web.Request) -> web.Response:
         raise
 
 
+@operation("showCracks", Tag.START, {200: Answer(contents={"image/jpeg": bytes})}, raises=(ResultNotFound,))
 async def result(request: web.Request) -> web.Response:
     """Show a photo with its cracks marked, to whoever knows its id."""
     services = request.app[keys.SERVICES]

@@ -7,11 +7,13 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from jobs.errors import Forbidden
-from service import keys
+from service import answers, keys
 from service.bodies import read_object
+from service.operations import Tag, operation
 from service.schemas import DemoSignInRequest, parse
 
 
+@operation("signInDemo", Tag.SIGN_IN, {200: answers.SignedIn}, body=DemoSignInRequest, raises=(Forbidden,))
 async def sign_in(request: web.Request) -> web.Response:
     """Give tokens to whoever asks from this machine."""
     origin = request.headers.get(hdrs.ORIGIN)

@@ -8,7 +8,9 @@ from aiohttp import web
 
 from consumers.diary import MAX_CHARACTERS, PIPELINE, DiaryInput
 from jobs.errors import InvalidRequest
+from service import answers
 from service.bodies import read_object
+from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.submissions import accepted, read_key, submit
 from service.schemas import parse
@@ -16,6 +18,7 @@ from service.schemas import parse
 NAME: Final = PIPELINE.name
 
 
+@operation("writeDiary", Tag.START, started(answers.Accepted), body=DiaryInput, headers=JOB_HEADERS, raises=STARTS_JOB)
 async def write(request: web.Request) -> web.Response:
     """Take an entry in."""
     entry = _read_entry(await read_object(request))
@@ -27,12 +30,18 @@ def _read_entry(body: dict[str, object]) -> DiaryInput:
     text = body.get("text")
     if isinstance(text, str) and not text.strip():
         raise InvalidRequest("text is required", field="text")
+    if not isinstance(body.get("date"), str | None):
+        raise _no_day()  # pydantic would take a number for seconds
     try:
         return parse(DiaryInput, {name: value for name, value in body.items() if value not in (None, "")})
     except InvalidRequest as error:
         if error.field == "date":
-            raise InvalidRequest("date must be a day, such as 2026-11-20", field="date") from error
+            raise _no_day() from error
         raise
+
+
+def _no_day() -> InvalidRequest:
+    return InvalidRequest("date must be a day, such as 2026-11-20", field="date")
 
 
 ROUTES: Final = PipelineRoutes(

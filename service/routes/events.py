@@ -7,12 +7,13 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
-from jobs.errors import CloudUnavailable, DarkroomError, InvalidRequest
+from jobs.errors import CloudUnavailable, DarkroomError, Forbidden, InvalidRequest, JobNotFound
 from jobs.model import Job
-from service import keys
+from service import answers, keys
 from service.errors import NotReady, TooManyRequests
+from service.operations import JSON_TYPE, Answer, RequestHeader, Tag, operation
 from service.routes.jobs import find
-from service.schemas import EventsRequest, parse
+from service.schemas import EventsRequest, SocketRequest, parse
 from websocket import messages
 from websocket.close_codes import CloseCode, Disconnect
 from websocket.messages import Frame, Snapshot
@@ -22,8 +23,18 @@ from websocket.streams import CONTENT_TYPE, Stream
 
 LAST_EVENT_ID: Final = "Last-Event-ID"
 _RETRY_AFTER_SECONDS: Final = 10.0
+_EITHER: Final = "What has happened; to a client that accepts `text/event-stream`, a stream of it that does not end."
 
 
+@operation(
+    "followEvents",
+    Tag.EVENTS,
+    {200: Answer(contents={JSON_TYPE: answers.News, CONTENT_TYPE: answers.ServerSentEvent}, description=_EITHER)},
+    query=EventsRequest,
+    headers=(RequestHeader.LAST_EVENT_ID,),
+    raises=(NotReady,),
+    more_at="/asyncapi.json",
+)
 async def events(request: web.Request) -> web.StreamResponse:
     """Tell what happens to the caller's jobs: for ever, to a client that accepts a stream; else once something has."""
     wanted = _wanted(request)
@@ -45,6 +56,13 @@ async def events(request: web.Request) -> web.StreamResponse:
         raise CloudUnavailable from error
 
 
+@operation(
+    "followJob",
+    Tag.EVENTS,
+    {200: Answer(contents={CONTENT_TYPE: answers.ServerSentEvent})},
+    raises=(JobNotFound, Forbidden, NotReady),
+    more_at="/asyncapi.json",
+)
 async def job_events(request: web.Request) -> web.StreamResponse:
     """Tell how one job is and what happens to it, until it ends."""
     hub, caller = request.app[keys.SERVICES].hub, request[keys.CALLER]
@@ -59,6 +77,23 @@ async def job_events(request: web.Request) -> web.StreamResponse:
             return await stream.run(request, _beginning_of(request, job), is_over=job.terminal)
     except Disconnect as error:
         raise _refusal(error) from error
+
+
+@operation(
+    "openSocket",
+    Tag.EVENTS,
+    {101: Answer(contents={}, description="The socket is open. What is said on it, `/asyncapi.json` describes.")},
+    query=SocketRequest,
+    raises=(Forbidden, InvalidRequest),
+    more_at="/asyncapi.json",
+)
+async def open_socket(request: web.Request) -> web.StreamResponse:
+    """Open a WebSocket, which tells what happens to the caller's jobs as it happens.
+
+    Offer the subprotocol `darkroom.v1`. Who calls is said by the `Authorization` header, by a second offer `bearer.<token>`, or
+    by a first message; a refused token is told after the upgrade, by a close code.
+    """
+    return await request.app[keys.SERVICES].socket_endpoint(request)
 
 
 def _wanted(request: web.Request) -> EventsRequest:
@@ -96,6 +131,7 @@ async def _beginning_of(request: web.Request, job: Job) -> AsyncIterator[Frame]:
     yield messages.snapshot(Snapshot(position=None, jobs=[view], has_more=False, quota={}))
 
 
+SOCKET_ROUTES: Final = (web.get("/ws", open_socket, allow_head=False),)
 ROUTES: Final = (
     web.get("/events", events, allow_head=False),
     web.get("/jobs/{job_id}/events", job_events, allow_head=False),

@@ -9,16 +9,19 @@ from aiohttp import web
 from jobs import clock, conditions
 from jobs.conditions import Degradation
 from jobs.model import JSON
-from service import keys
+from service import answers, keys
 from service.errors import NotReady
+from service.operations import Tag, operation
 from service.readiness import State, is_cut_off
 
 
+@operation("isAlive", Tag.HEALTH, {200: answers.Alive})
 async def live(_: web.Request) -> web.Response:
     """Answer as long as the loop turns: no dependency can make a load balancer kill a healthy task."""
     return web.json_response({"status": "healthy"})
 
 
+@operation("isReady", Tag.HEALTH, {200: answers.Ready}, raises=(NotReady,))
 async def ready(request: web.Request) -> web.Response:
     """Answer 200 only between start and drain; what a busy Gemini holds up is named, and no reason to take the task away."""
     services = request.app[keys.SERVICES]
@@ -33,6 +36,7 @@ def _degraded(degradation: Degradation) -> dict[str, JSON]:
     return conditions.view(degradation) | {"since": clock.iso(degradation.since)}
 
 
+@operation("checkHealth", Tag.HEALTH, {200: answers.Health})
 async def health(request: web.Request) -> web.Response:
     """Tell what the originals' health checks ask."""
     return web.json_response(health_view(request))

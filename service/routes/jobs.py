@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import PurePosixPath
 from typing import Final
 
 from aiohttp import web
 
-from jobs.errors import JobNotCompleted, JobNotFound, NoResultFile
+from jobs.errors import Forbidden, JobNotCompleted, JobNotEnded, JobNotFound, NoResultFile, UploadNotFound
 from jobs.files import DOWNLOAD_LINK_SECONDS
-from jobs.ids import JobId
+from jobs.ids import JOB_ID, JobId
 from jobs.job_reader import JobPage
 from jobs.model import JSON, Job
 from jobs.views import cancel_view
-from service import keys
+from service import answers, keys
+from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.routes.submissions import accepted, read_key
 from service.schemas import JobsRequest, parse
+from websocket import wire
 
-_JOB_ID: Final = re.compile(r"job_[A-Za-z0-9_-]{1,64}")
+_ABOUT_ONE: Final = (JobNotFound, Forbidden)
 
 
+@operation("listJobs", Tag.JOBS, {200: answers.Jobs}, query=JobsRequest)
 async def list_jobs(request: web.Request) -> web.Response:
     """List the caller's jobs, newest first."""
     wanted = parse(JobsRequest, request.query)
@@ -34,12 +36,19 @@ async def list_jobs(request: web.Request) -> web.Response:
     return web.json_response(answer)
 
 
+@operation("showJob", Tag.JOBS, {200: wire.Job}, raises=_ABOUT_ONE)
 async def show(request: web.Request) -> web.Response:
     """Show one job."""
     job = await find(request)
     return web.json_response(await request.app[keys.SERVICES].views.view(job))
 
 
+@operation(
+    "downloadResult",
+    Tag.JOBS,
+    {200: answers.Download},
+    raises=(*_ABOUT_ONE, JobNotCompleted, NoResultFile),
+)
 async def download(request: web.Request) -> web.Response:
     """Sign a link that saves the result as a file."""
     job = await find(request)
@@ -53,6 +62,7 @@ async def download(request: web.Request) -> web.Response:
     return web.json_response({"downloadUrl": link, "expiresIn": DOWNLOAD_LINK_SECONDS, "jobId": job.job_id})
 
 
+@operation("cancelJob", Tag.JOBS, {200: answers.CancelTold}, raises=_ABOUT_ONE)
 async def cancel(request: web.Request) -> web.Response:
     """Cancel a job. Asking twice is the same as once."""
     services = request.app[keys.SERVICES]
@@ -60,13 +70,23 @@ async def cancel(request: web.Request) -> web.Response:
     return web.json_response(cancel_view(canceled) | {"job": await services.views.view(canceled.job)})
 
 
+@operation(
+    "retryJob",
+    Tag.JOBS,
+    started(answers.Accepted),
+    headers=JOB_HEADERS,
+    raises=(*STARTS_JOB, *_ABOUT_ONE, UploadNotFound, JobNotEnded),
+)
 async def retry(request: web.Request) -> web.Response:
     """Start a new job of an ended one's input."""
     key = read_key(request)
-    submitted = await request.app[keys.SERVICES].control.retry(await find(request), key)
+    submitted = await request.app[keys.SERVICES].control.retry(
+        await find(request), key, request_id=request[keys.REQUEST_ID]
+    )
     return await accepted(request, submitted)
 
 
+@operation("deleteJob", Tag.JOBS, {200: answers.JobDeleted}, raises=_ABOUT_ONE)
 async def delete(request: web.Request) -> web.Response:
     """Delete a job and its result; one that has not ended is canceled first."""
     job = await find(request)
@@ -88,7 +108,7 @@ async def find(request: web.Request) -> Job:
 def read_job_id(request: web.Request) -> JobId:
     """Return the job's id in the path. Raises JobNotFound for what can be none."""
     job_id = request.match_info["job_id"]
-    if not _JOB_ID.fullmatch(job_id):
+    if not JOB_ID.fullmatch(job_id):
         raise JobNotFound
     return JobId(job_id)
 

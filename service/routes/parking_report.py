@@ -13,15 +13,17 @@ from consumers import parking_comparison, parking_report
 from consumers.parking_comparison import ComparisonInput
 from consumers.parking_report import ParkingInput
 from jobs import upload_events
-from jobs.errors import JobDeleted, JobNotFound
+from jobs.errors import JobDeleted, JobNotFound, UploadNotFound
 from jobs.files import UploadLink, reports_of
 from jobs.items import s3_key
 from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Status
+from jobs.parking_reports import ReportNotFound
 from jobs.submission import Request, Submitted
-from service import keys
+from service import answers, keys
 from service.bodies import read_object
-from service.errors import JobFailed
+from service.errors import JobFailed, StillRunning
+from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.parking_crops import crop_by, find_maker, find_report
 from service.routes.parking_requests import ComparisonRequest, ParkingUpload, SightingRequest
@@ -32,6 +34,14 @@ from service.schemas import JobsRequest, UploadRequest, parse
 NAME: Final = parking_report.NAME
 
 
+@operation(
+    "processMetadata",
+    Tag.START,
+    started(answers.SightingWritten | answers.SightingMissed),
+    body=SightingRequest,
+    headers=JOB_HEADERS,
+    raises=(*STARTS_JOB, UploadNotFound, JobFailed, StillRunning),
+)
 async def process_metadata(request: web.Request) -> web.Response:
     """Write a sighting down, and answer when the car is found and its plate is read."""
     said = parse(SightingRequest, await read_object(request))
@@ -65,6 +75,7 @@ async def _answer_of_its_own_job(
         pipeline=NAME,
         input_url=url,
         parameters=wish.model_dump(mode="json", by_alias=True, exclude_none=True),
+        request_id=request[keys.REQUEST_ID],
     )
     try:
         taken_in = await request.app[keys.SERVICES].submission.take_in(wanted, upload.job_id)
@@ -86,6 +97,14 @@ async def _answer_unless_in_vain(request: web.Request, shared: Submitted) -> web
     return None if job.status in (Status.FAILED, Status.CANCELED) else answer
 
 
+@operation(
+    "compareBackgrounds",
+    Tag.START,
+    started(answers.Comparison),
+    body=ComparisonRequest,
+    headers=JOB_HEADERS,
+    raises=(*STARTS_JOB, UploadNotFound, JobFailed, StillRunning),
+)
 async def compare_background(request: web.Request) -> web.Response:
     """Tell how alike the backgrounds of two crops are."""
     said = parse(ComparisonRequest, await read_object(request))
@@ -102,6 +121,7 @@ async def compare_background(request: web.Request) -> web.Response:
     return await answered(request, submitted, comparison_view)
 
 
+@operation("listReports", Tag.REPORTS, {200: answers.Reports}, query=JobsRequest)
 async def list_reports(request: web.Request) -> web.Response:
     """List the reports that one of the caller's sightings is part of, newest first."""
     wanted = parse(JobsRequest, request.query)
@@ -112,6 +132,7 @@ async def list_reports(request: web.Request) -> web.Response:
     return web.json_response(answer | ({"nextCursor": page.cursor} if page.cursor else {}))
 
 
+@operation("showReport", Tag.REPORTS, {200: answers.Report}, raises=(ReportNotFound,))
 async def show_report(request: web.Request) -> web.Response:
     """Show one report."""
     services, user_id = request.app[keys.SERVICES], request[keys.CALLER].user_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +10,8 @@ from consumers import occasions, photo_facts, vehicles
 from consumers.parking_report import ParkingInput
 from jobs.errors import InvalidRequest
 from jobs.ids import DEVICE_ID
-from service.schemas import Degrees, OptionalText, PipelineUpload
+from service import schema_rules
+from service.schemas import Degrees, OptionalText, PipelineUpload, UploadRequest
 
 DEFAULT_DEVICE: Final = "browser"
 MAX_DEVICE_CHARACTERS: Final = 64
@@ -19,11 +20,11 @@ MAX_DEVICE_CHARACTERS: Final = 64
 class SightingRequest(BaseModel):
     """``POST /process_metadata``; addresses of photos are ``s3://`` or HTTP ones of our own buckets."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_extra=schema_rules.POSITION)
 
-    device_id: str = Field(min_length=1)
-    latitude: Degrees
-    longitude: Degrees
+    device_id: str = Field(min_length=1, json_schema_extra={"maxLength": MAX_DEVICE_CHARACTERS})
+    latitude: Degrees = Field(json_schema_extra=schema_rules.LATITUDE)
+    longitude: Degrees = Field(json_schema_extra=schema_rules.LONGITUDE)
     capture_time: str
     image_url: str = Field(min_length=1)
     cropped_url: OptionalText = None
@@ -58,9 +59,9 @@ class ComparisonRequest(BaseModel):
 class ParkingUpload(PipelineUpload):
     """What ``POST /upload`` may say of a photo that starts a parking report; the photo itself may say it, too."""
 
-    device_id: str = DEFAULT_DEVICE
-    latitude: Degrees | None = None
-    longitude: Degrees | None = None
+    device_id: str = Field(default=DEFAULT_DEVICE, json_schema_extra=schema_rules.DEVICE)
+    latitude: Degrees | None = Field(default=None, json_schema_extra=schema_rules.LATITUDE)
+    longitude: Degrees | None = Field(default=None, json_schema_extra=schema_rules.LONGITUDE)
     capture_time: OptionalText = None
 
     def folder(self) -> str:
@@ -81,6 +82,14 @@ class ParkingUpload(PipelineUpload):
         if self.capture_time is not None:
             metadata["capture-time"] = _read_time(self.capture_time, "captureTime")
         return metadata
+
+
+class ParkingPhoto(UploadRequest, ParkingUpload):
+    """Both together: ``POST /upload`` of a photo that starts a parking report."""
+
+    model_config = ConfigDict(json_schema_extra={"allOf": [schema_rules.UPLOAD, schema_rules.POSITION]})
+
+    pipeline: Literal["parking-report"]
 
 
 def _check_position(latitude: float, longitude: float) -> None:

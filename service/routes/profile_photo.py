@@ -8,12 +8,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from consumers import styles
+from consumers.framing import FRAMES, PhotoFormat
 from consumers.profile_photo import PIPELINE, PortraitInput
 from jobs.errors import UploadNotFound
 from jobs.files import UPLOAD_NAME, UploadLink, uploads_of
 from jobs.ids import UserId
-from service import keys
+from service import answers, keys
 from service.bodies import read_object
+from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.submissions import accepted, read_key, submit, unless_claimed
 from service.schemas import MAX_PROMPT, GenerateRequest, UploadRequest, parse
@@ -21,13 +23,28 @@ from service.schemas import MAX_PROMPT, GenerateRequest, UploadRequest, parse
 NAME: Final = PIPELINE.name
 
 
+@operation("listStyles", Tag.START, {200: answers.Styles})
 async def list_styles(_: web.Request) -> web.Response:
-    """List the styles a caller may choose."""
-    return web.json_response({"styles": [_style_view(style) for style in styles.STYLES.values()]})
+    """List the styles, formats and backgrounds a caller may choose."""
+    return web.json_response(
+        {
+            "styles": [_style_view(style) for style in styles.STYLES.values()],
+            "formats": [_format_view(photo_format) for photo_format in PhotoFormat],
+            "backgrounds": [{"id": name, "color": color} for name, color in styles.BACKGROUNDS.items()],
+        }
+    )
 
 
+@operation(
+    "generate",
+    Tag.START,
+    started(answers.Accepted),
+    body=GenerateRequest,
+    headers=JOB_HEADERS,
+    raises=(*STARTS_JOB, UploadNotFound),
+)
 async def generate(request: web.Request) -> web.Response:
-    """Take a job in."""
+    """Start a profile photo."""
     wish = parse(GenerateRequest, await read_object(request))
     key = read_key(request, wish)
     services = request.app[keys.SERVICES]
@@ -37,7 +54,9 @@ async def generate(request: web.Request) -> web.Response:
     submitted = await submit(
         request,
         NAME,
-        PortraitInput(style=wish.chosen_style, prompt=wish.prompt),
+        PortraitInput(
+            style=wish.chosen_style, prompt=wish.prompt, format=wish.chosen_format, background=wish.background
+        ),
         key=key,
         input_url=services.files.upload_url(wish.file_key),
         units=PIPELINE.units,
@@ -68,8 +87,17 @@ def _style_view(style: styles.Style) -> dict[str, object]:
         "name": {"en": style.name_en, "ko": style.name_ko},
         "description": {"en": style.description_en, "ko": style.description_ko},
         "takesPrompt": style.takes_prompt,
+        "takesBackground": style.takes_background,
         "default": style.id == styles.DEFAULT_STYLE,
     }
+
+
+def _format_view(photo_format: PhotoFormat) -> dict[str, object]:
+    frame = FRAMES.get(photo_format)
+    if frame is None:
+        return {"id": photo_format}
+    pixels = {"pixels": list(frame.pixels)} if frame.pixels else {}
+    return {"id": photo_format, "ratio": [frame.width, frame.height], **pixels}
 
 
 ROUTES: Final = PipelineRoutes(

@@ -85,6 +85,7 @@ async def submit(
         input_url=input_url,
         parameters=asked,
         units=units,
+        request_id=request[keys.REQUEST_ID],
     )
     return await request.app[keys.SERVICES].submission.submit(wanted, key)
 
@@ -94,7 +95,7 @@ async def accepted(request: web.Request, submitted: Submitted) -> web.Response:
 
     Raises JobNotFound when it is deleted while the caller waits.
     """
-    _have_admitted(request, submitted.job)
+    _note_job(request, submitted.job)
     seconds = preferences.wait_seconds(request)
     if seconds is not None:
         return await _waited(request, submitted, seconds)
@@ -124,7 +125,7 @@ async def finished_or_504(request: web.Request, submitted: Submitted) -> Job:
 
     Raises StillRunning, JobFailed and JobNotFound.
     """
-    _have_admitted(request, submitted.job)
+    _note_job(request, submitted.job)
     spent_seconds = time.monotonic() - request[keys.STARTED_AT]  # on a slow line, sending the photo
     job = await _ended(request, submitted.job, SYNCHRONOUS_SECONDS - spent_seconds)
     if not job.terminal:
@@ -148,7 +149,8 @@ async def _ended(request: web.Request, job: Job, seconds: float) -> Job:
     return await request.app[keys.SERVICES].waiting.ended(job, seconds, is_gone=lambda: request.transport is None)
 
 
-def _have_admitted(request: web.Request, job: Job) -> None:
+def _note_job(request: web.Request, job: Job) -> None:
+    request[keys.JOB_ID] = job.job_id
     if job.waiting:
         request.app[keys.SERVICES].admission.watch(job.user_id)
 

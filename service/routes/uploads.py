@@ -8,12 +8,15 @@ from aiohttp import web
 
 from jobs.errors import InvalidRequest, Unauthorized
 from jobs.ids import is_anonymous
-from service import keys
+from service import answers, keys
 from service.bodies import read_object
+from service.operations import Tag, operation
+from service.routes.parking_requests import ParkingPhoto
 from service.routes.pipelines import PIPELINES, UNNAMED
 from service.schemas import UploadRequest, parse
 
 
+@operation("signUpload", Tag.START, {200: answers.UploadLink}, body=UploadRequest | ParkingPhoto)
 async def presign(request: web.Request) -> web.Response:
     """Sign a PUT of one photo, straight to S3."""
     body = await read_object(request)

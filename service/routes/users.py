@@ -9,11 +9,13 @@ from aiohttp import web
 
 from jobs import clock
 from jobs.errors import InvalidRequest
-from service import keys
+from service import answers, keys
+from service.operations import Tag, operation
 from service.routes.jobs import page_view
 from service.schemas import UserJobsRequest, parse
 
 
+@operation("showMe", Tag.USER, {200: answers.User})
 async def me(request: web.Request) -> web.Response:
     """Show the caller and what is left of the day."""
     services = request.app[keys.SERVICES]
@@ -38,6 +40,7 @@ async def me(request: web.Request) -> web.Response:
     )
 
 
+@operation("listMyJobs", Tag.USER, {200: answers.UserJobs}, query=UserJobsRequest)
 async def my_jobs(request: web.Request) -> web.Response:
     """List the caller's jobs, newest first; ``total`` counts this page, as it always did."""
     wanted = parse(UserJobsRequest, request.query)

@@ -9,20 +9,22 @@ from typing import Any, Final
 from aiohttp import web
 
 from jobs import clock
-from jobs.errors import DeliveryNotFound, WebhookNotFound
+from jobs.errors import DeliveryNotFound, InvalidRequest, TooManyWebhooks, WebhookDisabled, WebhookNotFound
 from jobs.ids import UserId
 from jobs.model import JSON
 from jobs.webhook_deliveries import Delivery
 from jobs.webhook_desk import WebhookDesk
 from jobs.webhook_queue import DELIVERY_ID
 from jobs.webhooks import Webhook
-from service import keys
+from service import answers, keys
 from service.bodies import read_object
+from service.operations import Tag, operation
 from service.schemas import DeliveriesRequest, WebhookRequest, parse
 
 _WEBHOOK_ID: Final = re.compile(r"wh_[0-9a-f]{28}")
 
 
+@operation("registerWebhook", Tag.WEBHOOKS, {201: answers.NewWebhook}, body=WebhookRequest, raises=(TooManyWebhooks,))
 async def register(request: web.Request) -> web.Response:
     """Register a webhook; the answer alone holds its secret."""
     wanted = parse(WebhookRequest, await read_object(request))
@@ -32,17 +34,20 @@ async def register(request: web.Request) -> web.Response:
     return web.json_response(_view(webhook) | {"secret": webhook.secret}, status=HTTPStatus.CREATED)
 
 
+@operation("listWebhooks", Tag.WEBHOOKS, {200: answers.Webhooks})
 async def list_webhooks(request: web.Request) -> web.Response:
     """List the caller's webhooks, oldest first."""
     webhooks = await _desk(request).of_user(_user(request))
     return web.json_response({"webhooks": [_view(webhook) for webhook in webhooks]})
 
 
+@operation("showWebhook", Tag.WEBHOOKS, {200: answers.Webhook}, raises=(WebhookNotFound,))
 async def show(request: web.Request) -> web.Response:
     """Show one webhook."""
     return web.json_response(_view(await _desk(request).find(_user(request), _webhook_id(request))))
 
 
+@operation("deleteWebhook", Tag.WEBHOOKS, {200: answers.WebhookDeleted}, raises=(WebhookNotFound,))
 async def delete(request: web.Request) -> web.Response:
     """Delete a webhook."""
     webhook_id = _webhook_id(request)
@@ -50,17 +55,27 @@ async def delete(request: web.Request) -> web.Response:
     return web.json_response({"webhookId": webhook_id, "deleted": True})
 
 
+@operation(
+    "enableWebhook",
+    Tag.WEBHOOKS,
+    {200: answers.Webhook},
+    raises=(WebhookNotFound, InvalidRequest),
+)
 async def enable(request: web.Request) -> web.Response:
     """Enable a webhook that was disabled."""
     return web.json_response(_view(await _desk(request).enable(_user(request), _webhook_id(request))))
 
 
+@operation("testWebhook", Tag.WEBHOOKS, {202: answers.DeliveryOrdered}, raises=(WebhookNotFound, WebhookDisabled))
 async def test(request: web.Request) -> web.Response:
     """Send a test event."""
     delivery_id = await _desk(request).test(_user(request), _webhook_id(request))
     return web.json_response({"deliveryId": delivery_id}, status=HTTPStatus.ACCEPTED)
 
 
+@operation(
+    "listDeliveries", Tag.WEBHOOKS, {200: answers.Deliveries}, query=DeliveriesRequest, raises=(WebhookNotFound,)
+)
 async def list_deliveries(request: web.Request) -> web.Response:
     """List a webhook's deliveries, newest first."""
     wanted = parse(DeliveriesRequest, request.query)
@@ -73,6 +88,12 @@ async def list_deliveries(request: web.Request) -> web.Response:
     return web.json_response(answer)
 
 
+@operation(
+    "redeliver",
+    Tag.WEBHOOKS,
+    {202: answers.Delivery},
+    raises=(WebhookNotFound, DeliveryNotFound, WebhookDisabled),
+)
 async def redeliver(request: web.Request) -> web.Response:
     """Deliver something once more."""
     delivery_id = request.match_info["delivery_id"]

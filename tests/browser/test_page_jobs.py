@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Request, expect
 
 from tests.browser.visit import FOCUSED, develop, sign_in, visit
 from tests.journey.running import embedded_service
@@ -57,31 +57,69 @@ async def test_a_job_is_canceled_and_tried_again(browser: Browser, tmp_path: Pat
     assert [] == seen.complaints
 
 
-async def test_a_job_is_deleted_after_one_question(browser: Browser, tmp_path: Path) -> None:
-    """Deleting asks; Escape keeps the picture and gives the focus back; said yes, it is gone for good."""
+async def test_a_deletion_can_be_undone_and_is_final_when_the_tab_goes(browser: Browser, tmp_path: Path) -> None:
+    """The card goes at once; undone by key it is back under the person's hand; left alone, or with the tab, it is gone for good."""
+    deleted: list[str] = []
+
+    def note(request: Request) -> None:
+        if request.method == "DELETE":
+            deleted.append(request.url)
+
+    async with (
+        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
+        visit(browser, service.url) as seen,
+    ):
+        seen.page.on("request", note)
+        await sign_in(seen, "alice")
+        await develop(seen, "professional")
+        job_id = await seen.jobs().get_attribute("data-job-id")
+        await seen.page.focus(seen.hook("delete"))
+        await seen.page.keyboard.press("Enter")
+        toast = seen.page.get_by_role("status").and_(seen.find("toasts"))
+        await expect(toast).to_contain_text("deleted")
+        await expect(seen.jobs()).to_have_count(0)
+        await seen.page.wait_for_function(f"({FOCUSED}) === 'gallery-title'")
+        await seen.page.keyboard.press("z")
+        await expect(seen.jobs()).to_have_count(1)
+        await seen.page.wait_for_function(f"({FOCUSED}) === 'title-{job_id}'")
+        await expect(toast).to_be_empty()
+        await seen.find("delete").click()
+        await seen.find("toast-action").focus()
+        sent = list(deleted)
+        await seen.page.reload()
+        await expect(seen.find("empty")).to_be_visible()
+
+    assert [] == sent
+    assert [] == seen.complaints
+
+
+async def test_all_jobs_of_a_view_are_canceled_after_one_question(browser: Browser, tmp_path: Path) -> None:
+    """It asks, says what came of it, and what has ended can be looked at by how it has."""
     async with (
         embedded_service(tmp_path, "--gemini-latency=0.2") as service,
         visit(browser, service.url) as seen,
     ):
         await sign_in(seen, "alice")
         await develop(seen, "professional")
-        await seen.page.focus(seen.hook("delete"))
-        await seen.page.keyboard.press("Enter")
-        dialog = seen.page.get_by_role("dialog", name=re.compile("Delete this picture for good"))
-        await expect(dialog).to_be_visible()
+        for wish in ("one", "two"):
+            await seen.submit(f"{wish} {SLOW}")
+        await expect(seen.jobs("processing")).to_have_count(2)
+        await expect(seen.jobs("processing").first.locator(seen.hook("typical"))).to_contain_text("usually about")
+        await seen.find("cancel-all").click()
+        await expect(seen.find("cancel-all-dialog")).to_contain_text("all 2 unfinished")
         await seen.page.keyboard.press("Escape")
-        # By its hook: a closed dialog has no role already while the page has yet to hear of it.
-        await expect(seen.page.locator(seen.hook("delete-dialog"))).to_have_count(0)
-        kept, focused = await seen.jobs().count(), await seen.page.evaluate(FOCUSED)
-        await seen.page.keyboard.press("Enter")
-        await dialog.locator(seen.hook("delete-confirm")).click()
-        await expect(seen.jobs()).to_have_count(0)
-        await seen.page.wait_for_function(f"({FOCUSED}) === 'gallery-title'")
-        await expect(seen.page.locator("#announcements")).to_contain_text("deleted")
-        await seen.page.reload()
-        await expect(seen.page.locator(seen.hook("empty"))).to_be_visible()
+        await expect(seen.find("cancel-all-dialog")).to_have_count(0)
+        kept = await seen.jobs("processing").count()
+        await seen.find("cancel-all").click()
+        await seen.find("cancel-all-confirm").click()
+        await expect(seen.find("toast")).to_contain_text("2 jobs were canceled.")
+        await expect(seen.find("cancel-all")).to_have_count(0)
+        await seen.find("filter-completed").click()
+        done = await seen.jobs().count()
+        await seen.find("filter-other").click()
+        await expect(seen.jobs("canceled")).to_have_count(2)
 
-    assert (1, "delete") == (kept, focused)
+    assert (2, 1) == (kept, done)
     assert [] == seen.complaints
 
 
@@ -140,5 +178,5 @@ async def test_a_long_name_leaves_the_buttons_whole_on_a_phone(browser: Browser,
         quota = seen.page.locator(f"{seen.hook('quota')} small")
         await expect(quota).to_have_text(re.compile(r"^[월화수목금토일]요일 오[전후] \d+:\d\d에 초기화$"))
 
-        assert [1, 1] == await seen.page.evaluate(LINES_OF_BUTTONS)
+        assert {1} == set(await seen.page.evaluate(LINES_OF_BUTTONS))
         assert not await seen.page.evaluate("document.documentElement.scrollWidth > innerWidth")

@@ -100,6 +100,18 @@ def test_every_working_queue_has_dead_letters_kept_longer_than_itself() -> None:
         assert queues[dead_letters]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
 
 
+def test_people_sign_in_by_code_and_each_renewal_replaces_the_refresh_token() -> None:
+    """Tokens never come in an address, and no client that rotates has the old way to renew."""
+    (client,) = of_type("AWS::Cognito::UserPoolClient").values()
+    _, with_passwords, with_pages = client["ExplicitAuthFlows"]["If"]
+
+    assert (["code"], False) == (client["AllowedOAuthFlows"], client["GenerateSecret"])
+    assert ["openid", "email", "profile"] == client["AllowedOAuthScopes"]
+    assert "ALLOW_REFRESH_TOKEN_AUTH" in with_passwords
+    assert ["ALLOW_USER_SRP_AUTH"] == with_pages
+    assert client["RefreshTokenRotation"]["If"][2]["Feature"] == "ENABLED"
+
+
 @pytest.mark.parametrize(
     ("output", "variable"),
     [

@@ -251,7 +251,11 @@ async def test_a_place_that_becomes_free_while_a_job_is_stored_to_wait_is_its_ow
 async def test_a_job_that_waits_is_accepted_though_nobody_can_be_admitted(ground: Ground, user: UserId) -> None:
     """It is stored, and its turn comes later."""
     await submit(ground, user, 2)
-    (third,) = await submit(ground.on(RefusesCalls(ground.clients.dynamodb, "get_item", 1)), user, 1)
+    refuses = RefusesCalls(ground.clients.dynamodb, "get_item", 0)
+    there = ground.on(refuses)
+    await there.table.users.standing(user)
+    refuses.left = 1
+    (third,) = await submit(there, user, 1)
 
     assert third.waiting
     assert third == await ground.table.get(third.job_id)

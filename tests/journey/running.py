@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -46,9 +47,9 @@ class Running:
 
 @asynccontextmanager
 async def embedded_service(
-    data_dir: Path, *options: str, settings: Mapping[str, str] | None = None
+    data_dir: Path, *options: str, settings: Mapping[str, str] | None = None, log: IO[bytes] | None = None
 ) -> AsyncIterator[Running]:
-    """Run ``python -m service --embedded`` on a free port until the block ends."""
+    """Run ``python -m service --embedded`` on a free port until the block ends; ``log`` takes what it writes to stderr."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GEMINI_", "GOOGLE_"))
     }
@@ -58,6 +59,7 @@ async def embedded_service(
         env=environment | dict(settings or {}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
+        stderr=log,
     )
     try:
         banner = await _read_banner(process)

@@ -26,6 +26,7 @@ from jobs.event_log import Cursor, EventLog
 from jobs.events import Event, EventType, InProcessBus, JobEvent, JobProgress, Notice, Stage, UserEvent
 from jobs.ids import EventId, JobId, UserId
 from jobs.model import JSON, Caller, Charge, Job, Status
+from websocket.barring import ReadBlocked, nobody
 from websocket.connection import Connection
 from websocket.endpoint import SocketEndpoint
 from websocket.hub import Hub
@@ -33,7 +34,7 @@ from websocket.limits import SocketLimits
 from websocket.messages import Snapshot
 from websocket.quota import ReadQuota, no_quota
 from websocket.recovery import Recovery
-from websocket.session import Cancel, Desk
+from websocket.session import Authenticate, Cancel, Desk
 
 ORIGIN = "https://darkroom.example"
 WAIT_SECONDS = 5
@@ -344,6 +345,8 @@ class Theatre:
         log: Log | EventLog | None = None,
         read_quota: ReadQuota = no_quota,
         cancel: Cancel = cancel,
+        authenticate: Authenticate = authenticate,
+        read_blocked: ReadBlocked = nobody,
         **limits: float,
     ) -> Push:
         """Start a push floor with some limits changed."""
@@ -353,7 +356,15 @@ class Theatre:
         )
         settings = replace(quick, **limits)  # type: ignore[arg-type]
         recovery = Recovery(cast(EventLog, log or Log()), view, read_snapshot, settings)
-        hub = Hub(bus, recovery, limits=settings, registry=registry, conditions=conditions, read_quota=read_quota)
+        hub = Hub(
+            bus,
+            recovery,
+            limits=settings,
+            registry=registry,
+            conditions=conditions,
+            read_quota=read_quota,
+            read_blocked=read_blocked,
+        )
         await hub.start()
         self.hubs.append(hub)
         desk = Desk(hub=hub, authenticate=authenticate, cancel=cancel)

@@ -18,6 +18,7 @@ from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
 from jobs.model import JSON, Failure, Job, Output
 from service.services import Services
+from tests.contracts import rest
 from tests.rest.issuer import Issuer
 
 WAIT_SECONDS = 30
@@ -56,7 +57,7 @@ class Api:
     user: UserId
 
     async def call(self, method: str, path: str, *, token: str | None = None, **options: Any) -> Answer:
-        """Send a request with the user's token, or another; an empty one is left out."""
+        """Send a request with the user's token, or another; an empty one is left out. The answer must be as it is described."""
         token = self.issuer.id_token(self.user) if token is None else token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
@@ -64,7 +65,10 @@ class Api:
             read = {"application/json": response.json, "image/jpeg": response.read}.get(
                 response.content_type, response.text
             )
-            return Answer(status=response.status, body=await read(), headers=response.headers)
+            answer = Answer(status=response.status, body=await read(), headers=response.headers)
+        problems = rest.complaints(method, path, answer.status, answer.headers, answer.body)
+        assert not problems, problems
+        return answer
 
     async def get(self, path: str, **options: Any) -> Answer:
         """Send a GET."""

@@ -19,22 +19,27 @@ from consumers.addresses import Addresses
 from consumers.images import ImageWorker
 from jobs.admission import Admission
 from jobs.aws import AWSConfig, Clients, open_clients
+from jobs.backlog import Backlog
 from jobs.conditions import Conditions
 from jobs.control import Control
+from jobs.dead_letters import DeadLetters
 from jobs.event_log import EventLog
 from jobs.events import InProcessBus
 from jobs.files import Files
-from jobs.ids import UserId
+from jobs.ids import UserId, new_job_id
 from jobs.job_table import JobTable
 from jobs.parking_reports import ParkingReports
 from jobs.submission import Submission
-from jobs.user_table import UserTable
 from jobs.views import JobViews
 from jobs.waiting import Waiting
 from jobs.webhook_desk import WebhookDesk
 from jobs.work_queue import WorkQueue
+from service.accounts import open_accounts
 from service.demo_sign_in import DemoSignIn
+from service.metrics import TaskMetrics
+from service.operator_desk import OperatorDesk, Task
 from service.readiness import Readiness
+from service.sampler import Sampler
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier
@@ -48,6 +53,8 @@ from websocket.hub import Hub
 from websocket.limits import SocketLimits
 from websocket.recovery import Recovery
 from websocket.snapshot import SnapshotReader
+
+TASK = "a-task"
 
 
 @pytest.fixture(scope="session")
@@ -123,19 +130,30 @@ class _Parts:
             upload_link_seconds=settings.presigned_url_expiration,
         )
         submission = Submission(jobs, queue, settings.user_limits())
+        control = Control(jobs, files, submission, bus)
         views, log, limits = JobViews(files, bus), EventLog(clients.dynamodb, settings.job_events_table), SocketLimits()
         snapshots = SnapshotReader(jobs, log, views, daily_limit=settings.daily_limit, jobs=limits.snapshot_jobs)
         recovery = Recovery(log, views.view, snapshots.read, limits)
         webhooks, addresses = webhook_ground(clients, settings), Addresses(allow_private=settings.webhook_allow_private)
+        registry, readiness = CollectorRegistry(), Readiness()
+        backlog, meters = Backlog(clients.sqs, {}, jobs), TaskMetrics(registry, task=TASK, version="0")
+        letters = DeadLetters(clients.sqs, settings.sqs_dlq_url) if settings.sqs_dlq_url else None
+        task, sampler = (
+            Task.beginning(TASK, "0"),
+            Sampler(registry, backlog, meters, kept_seconds=0.1, tick_seconds=0.02),
+        )
+        accounts, exports = open_accounts(clients, settings, jobs, control, webhooks.table, bus)
         return Services(
             jobs=jobs,
-            users=UserTable(clients.dynamodb, settings.users_table),
+            users=jobs.users,
+            accounts=accounts,
+            exports=exports,
             files=files,
             images=self.images,
             submission=submission,
             waiting=Waiting(jobs, bus),
             admission=Admission(submission, bus),
-            control=Control(jobs, files, submission, bus),
+            control=control,
             views=views,
             parking_reports=ParkingReports(
                 clients.dynamodb,
@@ -144,11 +162,12 @@ class _Parts:
                 reports_table=settings.parking_reports_table,
             ),
             verifier=self.verifier,
-            readiness=Readiness(),
+            readiness=readiness,
             conditions=Conditions(),
-            registry=CollectorRegistry(),
-            hub=Hub(bus, recovery, limits=limits, registry=CollectorRegistry()),
+            registry=registry,
+            hub=Hub(bus, recovery, limits=limits, registry=registry),
             webhooks=WebhookDesk(webhooks.table, webhooks.deliveries, webhooks.queue, addresses.check),
+            operator_desk=OperatorDesk(task, sampler, readiness.drain, jobs, queue, letters),
             socket_endpoint=_socket,
             demo_sign_in=demo_sign_in,
         )
@@ -196,6 +215,17 @@ def start(
 async def api(start: Start) -> Api:
     """Start the service as it is by default."""
     return await start()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def queues(clients: Clients) -> AsyncIterator[dict[str, str]]:
+    """Make a jobs queue and its dead letters of the test's own."""
+    name = new_job_id()
+    queue = (await clients.sqs.create_queue(QueueName=name))["QueueUrl"]
+    dead = (await clients.sqs.create_queue(QueueName=f"{name}-dead"))["QueueUrl"]
+    yield {"sqs_queue_url": queue, "sqs_dlq_url": dead}
+    for url in (queue, dead):
+        await clients.sqs.delete_queue(QueueUrl=url)
 
 
 @pytest.fixture

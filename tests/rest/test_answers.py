@@ -111,14 +111,17 @@ async def test_the_request_id_goes_in_and_out(api: Api) -> None:
 
 
 async def test_the_access_log_has_the_route_and_no_secret(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the query nor the token nor the job's id."""
+    """The user and the job it is about, but neither the query nor the token, nor a path that is no id."""
     caplog.set_level(logging.INFO)
     token = api.issuer.id_token(api.user)
-    await api.get("/jobs/job_secret?secret=1", token=token)
-    [record] = [record for record in caplog.records if getattr(record, "action", "") == "request"]
+    await api.get("/jobs/job_1?secret=1", token=token)
+    await api.get("/jobs/secret", token=token)
+    known, unknown = [vars(record) for record in caplog.records if getattr(record, "action", "") == "request"]
 
-    assert tuple(vars(record)[name] for name in ("method", "route", "status")) == ("GET", "/jobs/{job_id}", 404)
-    assert "secret" not in str(vars(record))
+    asked = {"method": "GET", "route": "/jobs/{job_id}", "status": 404, "user_id": api.user}
+    assert asked | {"job_id": "job_1"} == {name: known[name] for name in (*asked, "job_id")}
+    assert asked == {name: unknown[name] for name in asked}
+    assert "secret" not in str([known, unknown])
     assert token not in caplog.text
 
 

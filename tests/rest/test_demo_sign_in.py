@@ -12,9 +12,9 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from service.demo_sign_in import DemoSignIn
+from service.demo_sign_in import OPERATOR, DemoSignIn
 from service.settings import Settings
-from service.tokens import TokenVerifier
+from service.tokens import OPERATORS_GROUP, TokenVerifier
 from tests.conftest import PAGE_ORIGIN
 from tests.rest.api import Api
 from tests.rest.conftest import Start, connection
@@ -68,6 +68,14 @@ async def test_tokens_of_the_emulated_cognito_are_verified_like_any_other(
     assert (caller.email, caller.name, caller.provider) == ("alice@demo.invalid", "alice", "Cognito")
     assert caller.signed_in_at > 0
     assert caller.user_id == (await verifier.verify(tokens.access_token)).user_id
+
+
+async def test_the_demo_user_operator_is_one(demo_sign_in: DemoSignIn) -> None:
+    """So that anybody can try the operator's view; each time, and nobody else."""
+    tokens = [await demo_sign_in.sign_in(name) for name in (OPERATOR, "alice", OPERATOR)]
+    claims = [jwt.decode(each.id_token, options={"verify_signature": False}) for each in tokens]
+
+    assert [[OPERATORS_GROUP], [], [OPERATORS_GROUP]] == [each.get("cognito:groups", []) for each in claims]
 
 
 async def test_the_route_gives_tokens(start: Start, demo_sign_in: DemoSignIn) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from tests.jobs import story
-from tests.rest.api import Api
+from tests.rest.api import Api, complete
 from tests.rest.conftest import Start
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ID_PHOTO = {"style": "color_id_photo"}
+COLOURS = "background must be white, light-blue, grey or a colour such as #8899aa"
 
 
 async def test_a_job_is_stored_sent_and_charged(api: Api) -> None:
@@ -58,6 +61,16 @@ async def test_a_style_or_a_prompt_is_enough(api: Api, wish: dict[str, Any], sty
         ({"style": "vaporwave"}, "style", None),
         ({"style": ["professional"]}, "style", "style must be a string"),
         ({"style": "custom"}, "prompt", "prompt is required for the style custom"),
+        ({"style": "professional", "format": "A4"}, "format", "format must be one of original, id-35x45, square, 4:5"),
+        ({"style": "professional", "format": 4.5}, "format", "format must be a string"),
+        ({**ID_PHOTO, "background": "plaid"}, "background", COLOURS),
+        ({**ID_PHOTO, "background": "#fff"}, "background", COLOURS),
+        ({**ID_PHOTO, "background": ["white"]}, "background", "background must be a string"),
+        (
+            {"style": "professional", "background": "white"},
+            "background",
+            "the style professional has a background of its own",
+        ),
         ({}, "prompt", "prompt or style is required"),
         ({"prompt": "", "style": None}, "prompt", "prompt or style is required"),
     ],
@@ -185,7 +198,28 @@ async def test_the_styles_are_listed_without_a_token(api: Api) -> None:
     styles = answer.body["styles"]
 
     assert (answer.status, len(styles)) == (200, 10)
-    assert {"id", "name", "description", "takesPrompt", "default"} == styles[0].keys()
+    assert {"id", "name", "description", "takesPrompt", "takesBackground", "default"} == styles[0].keys()
     assert [style["id"] for style in styles if style["default"]] == ["professional"]
     assert [style["id"] for style in styles if style["takesPrompt"]] == ["custom"]
     assert next(style["name"]["ko"] for style in styles if style["id"] == "formal_interview") == "정장 면접용"
+    assert {"color_id_photo", "formal_interview"} == {style["id"] for style in styles if style["takesBackground"]}
+    assert ["original", "id-35x45", "square", "4:5"] == [each["id"] for each in answer.body["formats"]]
+    assert {"id": "id-35x45", "ratio": [7, 9], "pixels": [413, 531]} == answer.body["formats"][1]
+    assert {"id": "white", "color": "#ffffff"} == answer.body["backgrounds"][0]
+
+
+async def test_format_and_background_are_the_jobs_parameters(api: Api) -> None:
+    """As they were said, on the job as JSON and in its retry; saying what holds anyway is saying nothing."""
+    asked = {**ID_PHOTO, "format": "id-35x45", "background": "#8899AA"}
+    answer = await api.post("/generate", {"fileKey": await api.uploaded(), **asked})
+    job_id = str(answer.body["jobId"])
+    shown = (await api.get(f"/jobs/{job_id}")).body["parameters"]
+    await complete(api.services.jobs, await api.stored(job_id))
+    again = await api.post(f"/jobs/{job_id}/retry", None)
+    plain = await api.post(
+        "/generate", {"fileKey": await api.uploaded(), **ID_PHOTO, "format": "original", "background": ""}
+    )
+    jobs = [await api.stored(str(each.body["jobId"])) for each in (answer, again, plain)]
+
+    assert {"format": "id-35x45", "background": "#8899AA"} == shown
+    assert [shown, shown, {}] == [dict(job.parameters) for job in jobs]

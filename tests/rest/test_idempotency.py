@@ -37,7 +37,7 @@ async def test_the_same_request_gives_the_same_job(api: Api) -> None:
     """Spaces, order and unknown fields do not count; nothing is charged again, and the answer has the same form."""
     wish = await wish_of(api)
     first = await generate(api, wish)
-    again = await generate(api, dict(reversed(wish.items())) | {"quality": "high"})
+    again = await generate(api, dict(reversed(wish.items())) | {"quality": "high", "format": "original"})
     text = json.dumps(wish, indent=7)
     spaced = await api.call("POST", "/generate", data=text, headers=KEY | {"Content-Type": "application/json"})
 
@@ -69,7 +69,9 @@ async def test_without_a_key_each_request_is_a_job(api: Api) -> None:
     assert not any(map(is_replayed, answers))
 
 
-@pytest.mark.parametrize("change", [{"style": "formal_interview"}, {"prompt": "a red tie"}, {"prompt": None}])
+@pytest.mark.parametrize(
+    "change", [{"style": "formal_interview"}, {"prompt": "a red tie"}, {"prompt": None}, {"format": "square"}]
+)
 async def test_a_key_stands_for_one_wish(api: Api, change: dict[str, Any]) -> None:
     """Another one is refused, and nothing is stored or charged for it."""
     wish = await wish_of(api)

@@ -23,7 +23,7 @@ from jobs.ids import JobId, UserId, new_job_id
 from jobs.job_table import JobTable, Tables
 from jobs.model import Charge, Job, Status
 from jobs.work_queue import WorkQueue
-from service.__main__ import VERSION
+from service.process import VERSION
 from tests.conftest import CHECKOUT
 from tests.jobs import story
 from tests.rest.test_settings import NEEDED

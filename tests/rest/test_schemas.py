@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from jobs.errors import InvalidRequest
-from service.schemas import Degrees, parse
+from service.schemas import Degrees, DeliveriesRequest, EventsRequest, parse
 
 
 class _Place(BaseModel):
@@ -30,3 +30,19 @@ def test_nothing_else_is_degrees(said: Any, field: str) -> None:
         parse(_Place, {"latitude": 1, field: said})
 
     assert (field, f"{field} must be a number") == (caught.value.field, caught.value.message)
+
+
+@pytest.mark.parametrize(
+    ("model", "said", "sentence"),
+    [
+        (DeliveriesRequest, {"limit": "0"}, "limit must be a whole number from 1 to 100"),
+        (DeliveriesRequest, {"limit": "many"}, "limit must be a whole number from 1 to 100"),
+        (EventsRequest, {"wait": "56"}, "wait must be a number from 0 to 55"),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_its_own_bounds(
+    model: type[BaseModel], said: dict[str, str], sentence: str
+) -> None:
+    """Not those of another field."""
+    with pytest.raises(InvalidRequest, match=sentence):
+        parse(model, said)

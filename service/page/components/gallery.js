@@ -1,18 +1,33 @@
-/** One pipeline's jobs, newest first, running ones among them. */
+/** One pipeline's jobs: those under way, then those that have ended, the newest first. */
 
-import { html, useEffect, useState } from '../vendor/preact-htm.js';
-import { asProblem, useDraft, usePage, useProblem } from '../page.js';
+import { html } from '../vendor/preact-htm.js';
+import { useDraft, usePage } from '../page.js';
 import { newestFirst, progressOf, runningCount, unaccepted, visibleSubmissions } from '../store.js';
+import { CancelAll } from './cancel-all.js';
+import { Empty, Skeleton } from './empty.js';
 import { JobCard } from './job-card.js';
+import { More } from './more.js';
+import { NotifySwitch } from './notify.js';
 import { SubmissionCard } from './submission-card.js';
 
 /** @typedef {import('../studio.js').Studio} Studio */
 /** @typedef {import('../store.js').State} State */
+/** @typedef {import('../store.js').Job} Job */
+
+/** Which of the ended ones are shown. @type {Record<string, (job: Job) => boolean>} */
+const FILTERS = {
+  all: () => true,
+  completed: ({ status }) => status === 'completed',
+  other: ({ status }) => status !== 'completed',
+};
+/** With fewer there is nothing to sort out. */
+const FEWEST_FILTERED = 2;
 
 /** @param {{studio: Studio, state: State}} props */
 export function Gallery({ studio, state }) {
   const { i18n, view } = usePage();
   const [mode, setMode] = useDraft('mode', view.modes[0]);
+  const [filter, setFilter] = useDraft('filter', 'all');
   const jobs = newestFirst(state, view.pipeline);
   const submissions = visibleSubmissions(state, view.pipeline);
   const isEmpty = jobs.length === 0 && submissions.length === 0;
@@ -20,19 +35,18 @@ export function Gallery({ studio, state }) {
   return html`<section class="gallery" aria-labelledby="gallery-title">
     <div class="gallery-top">
       <h2 id="gallery-title" tabindex="-1">${i18n.of(view, 'gallery.title')}</h2>
-      ${!isEmpty && view.modes.length > 1 && html`<${ModeSwitch} mode=${mode} onChoose=${setMode} />`}
+      <${CancelAll} studio=${studio} jobs=${jobs} />
+      ${!isEmpty &&
+      view.modes.length > 1 &&
+      html`<${Switch} name="view" label=${i18n.of(view, 'view.label')} choices=${view.modes} chosen=${mode} onChoose=${setMode} />`}
     </div>
-    ${hint && html`<p class="gallery-hint" data-testid="gallery-hint">${i18n.of(view, hint)}</p>`}
-    ${isEmpty && !state.hasMore && html`<${Empty} isLoaded=${state.isLoaded} />`}
-    <ul class="prints" data-view=${mode}>
-      ${submissions.map((each) => html`<${SubmissionCard} key=${each.id} submission=${each} studio=${studio} />`)}
-      ${jobs.map(
-        (job) => html`<${JobCard}
-          key=${job.jobId} job=${job} progress=${progressOf(state, job)} preview=${state.previews.get(job.jobId)}
-          cancellation=${state.cancellations.get(job.jobId)} clockOffset=${state.clockOffset} mode=${mode} studio=${studio}
-        />`,
-      )}
-    </ul>
+    ${hint &&
+    html`<p class="gallery-hint">
+      <span data-testid="gallery-hint">${i18n.of(view, hint)}</span> ${hint === 'gallery.closeTab' && html`<${NotifySwitch} />`}
+    </p>`}
+    ${!state.isLoaded && isEmpty && html`<${Skeleton} />`}
+    ${state.isLoaded && isEmpty && !state.hasMore && html`<${Empty} studio=${studio} />`}
+    <${Prints} studio=${studio} state=${state} jobs=${jobs} submissions=${submissions} mode=${mode} filter=${filter} onFilter=${setFilter} />
     ${state.hasMore && html`<${More} studio=${studio} isEmpty=${isEmpty} />`}
   </section>`;
 }
@@ -43,51 +57,44 @@ function hintOf(unsent, running) {
   return running > 0 && 'gallery.closeTab';
 }
 
-/** @param {{mode: string, onChoose: (mode: string) => void}} props */
-function ModeSwitch({ mode, onChoose }) {
-  const { i18n, view } = usePage();
-  return html`<div class="view-switch" role="group" aria-label=${i18n.of(view, 'view.label')}>
-    ${view.modes.map(
+/**
+ * All in one list, so that a card stays the same one when its job ends.
+ * @param {{studio: Studio, state: State, jobs: Job[], submissions: import('../store.js').Submission[], mode: string, filter: string,
+ *   onFilter: (filter: string) => void}} props
+ */
+function Prints({ studio, state, jobs, submissions, mode, filter, onFilter }) {
+  const { i18n } = usePage();
+  const [running, ended] = [jobs.filter(({ terminal }) => !terminal), jobs.filter(({ terminal }) => terminal)];
+  const shown = ended.filter(FILTERS[filter]);
+  const isFiltered = ended.length >= FEWEST_FILTERED || filter !== 'all';
+  const isSplit = ended.length > 0 && running.length + submissions.length > 0;
+  const card = (/** @type {Job} */ job) => html`<${JobCard}
+    key=${job.jobId} job=${job} progress=${progressOf(state, job)} preview=${state.previews.get(job.jobId)}
+    cancellation=${state.cancellations.get(job.jobId)} clockOffset=${state.clockOffset} mode=${mode} studio=${studio}
+  />`;
+  const part = html`<li key="ended" class="prints-part">
+    <span>${i18n.t('gallery.ended')}</span>
+    ${isFiltered &&
+    html`<${Switch} name="filter" label=${i18n.t('filter.label')} choices=${Object.keys(FILTERS)} chosen=${filter} onChoose=${onFilter} />`}
+    ${shown.length < ended.length && html`<small role="status">${i18n.count('filter.hidden', ended.length - shown.length)}</small>`}
+  </li>`;
+  const underWay = submissions.map((each) => html`<${SubmissionCard} key=${each.id} submission=${each} studio=${studio} />`);
+  // One array: between two of them a card would be made anew.
+  return html`<ul class="prints" data-view=${mode}>
+    ${[...underWay, ...running.map(card), ...(isSplit || isFiltered ? [part] : []), ...shown.map(card)]}
+  </ul>`;
+}
+
+/** One of a few. @param {{name: string, label: string, choices: string[], chosen: string, onChoose: (choice: string) => void}} props */
+function Switch({ name, label, choices, chosen, onChoose }) {
+  const { i18n } = usePage();
+  return html`<div class="view-switch" role="group" aria-label=${label}>
+    ${choices.map(
       (each) => html`<button
-        type="button" key=${each} data-testid=${`view-${each}`} aria-pressed=${String(each === mode)} onClick=${() => onChoose(each)}
+        type="button" key=${each} data-testid=${`${name}-${each}`} aria-pressed=${String(each === chosen)} onClick=${() => onChoose(each)}
       >
-        ${i18n.t(`view.${each}`)}
+        ${i18n.t(`${name}.${each}`)}
       </button>`,
     )}
   </div>`;
-}
-
-/** @param {{isLoaded: boolean}} props */
-function Empty({ isLoaded }) {
-  const { i18n, view } = usePage();
-  if (!isLoaded) return html`<p class="empty">${i18n.t('gallery.loading')}</p>`;
-  return html`<div class="empty" data-testid="empty">
-    <div class="empty-line" aria-hidden="true"><span></span><span></span><span></span></div>
-    <p>${i18n.of(view, 'gallery.empty')}</p>
-  </div>`;
-}
-
-/** @param {{studio: Studio, isEmpty: boolean}} props */
-function More({ studio, isEmpty }) {
-  const page = usePage();
-  const { i18n, view } = page;
-  const [isBusy, setIsBusy] = useState(false);
-  const [problem, setProblem] = useProblem();
-  const load = async () => {
-    if (isBusy) return;
-    setIsBusy(true);
-    setProblem(null);
-    try {
-      await studio.loadMore(view.pipeline);
-    } catch (error) {
-      setProblem(asProblem(page, error));
-    }
-    setIsBusy(false);
-  };
-  // The newest jobs may all be of other pipelines.
-  useEffect(() => void (isEmpty && load()), []);
-  return html`<p class="more">
-    <button type="button" data-testid="more" aria-disabled=${isBusy} onClick=${load}>${i18n.of(view, 'gallery.more')}</button>
-    ${problem && html`<span class="problem" role="alert">${problem.text}</span>`}
-  </p>`;
 }

@@ -1,8 +1,10 @@
 /** The top line: the name, the connection, what is simulated, the language and the person. */
 
-import { html } from '../vendor/preact-htm.js';
+import { html, useEffect, useRef } from '../vendor/preact-htm.js';
 import { LANGUAGES } from '../i18n.js';
 import { usePage } from '../page.js';
+import { Connection } from './connection.js';
+import { Account, useSignOut } from './account.js';
 
 export function Brand() {
   return html`<span class="brand">
@@ -31,24 +33,39 @@ export function Simulated() {
     </ul>`;
 }
 
-/** @param {KeyboardEvent} event */
-function closeOnEscape(event) {
-  const details = /** @type {HTMLDetailsElement} */ (event.currentTarget);
-  if (event.key !== 'Escape' || !details.open) return;
-  details.open = false;
-  details.querySelector('summary')?.focus();
-}
-
-/** @param {FocusEvent} event */
-function closeWhenLeft(event) {
-  const details = /** @type {HTMLDetailsElement} */ (event.currentTarget);
-  if (!details.contains(/** @type {Node | null} */ (event.relatedTarget))) details.open = false;
+/**
+ * Have a note that hangs over the page close when Esc is pressed, and when the focus or the pointer goes elsewhere.
+ * Not every browser gives the focus to what is pressed, so the page is listened to, not the note.
+ * @returns {{current: HTMLDetailsElement | null}}
+ */
+function useHangingNote() {
+  const note = useRef(/** @type {HTMLDetailsElement | null} */ (null));
+  useEffect(() => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    /** @param {Event} event */
+    const closeWhenElsewhere = ({ target }) => {
+      if (note.current?.open && !note.current.contains(/** @type {Node} */ (target))) note.current.open = false;
+    };
+    /** @param {KeyboardEvent} event */
+    const closeOnEscape = ({ key }) => {
+      if (key !== 'Escape' || !note.current?.open) return;
+      if (note.current.contains(document.activeElement)) note.current.querySelector('summary')?.focus();
+      note.current.open = false;
+    };
+    document.addEventListener('pointerdown', closeWhenElsewhere, { signal });
+    document.addEventListener('focusin', closeWhenElsewhere, { signal });
+    document.addEventListener('keydown', closeOnEscape, { signal });
+    return () => controller.abort();
+  }, []);
+  return note;
 }
 
 export function DemoBadge() {
   const { i18n, config } = usePage();
+  const note = useHangingNote();
   if (!config.demo) return null;
-  return html`<details class="demo" onKeyDown=${closeOnEscape} onFocusOut=${closeWhenLeft}>
+  return html`<details class="demo" ref=${note}>
     <summary data-testid="demo-badge" aria-label=${i18n.t('demo.label')}>DEMO</summary>
     <div class="demo-note"><${Simulated} /></div>
   </details>`;
@@ -56,19 +73,14 @@ export function DemoBadge() {
 
 /** @param {{connection: string}} props */
 export function Header({ connection }) {
-  const { i18n, session, studio } = usePage();
-  const signOut = () => {
-    studio.drafts.forget();
-    session.signOut();
-  };
+  const { i18n } = usePage();
+  const signOut = useSignOut();
   return html`<header class="top">
     <h1><${Brand} /></h1>
-    <span class="connection" role="status" data-testid="connection" data-state=${connection}>
-      ${i18n.t(`connection.${connection}`)}
-    </span>
+    <${Connection} connection=${connection} />
     <${DemoBadge} />
     <span class="person">
-      <span class="person-name" title=${session.name}>${session.name}</span>
+      <${Account} />
       <button type="button" class="quiet" data-testid="sign-out" onClick=${signOut}>${i18n.t('signOut')}</button>
       <${LanguageSwitch} />
     </span>

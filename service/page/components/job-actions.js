@@ -1,22 +1,14 @@
-/** What may be done with a job: cancel it, have it made once more, download its picture, delete it. */
+/** What may be done with a job: cancel it, have it made once more, use its picture, delete it. */
 
-import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
+import { html, useEffect, useRef } from '../vendor/preact-htm.js';
 import { asProblem, usePage, useProblem } from '../page.js';
 import { goOnAt } from './focus.js';
+import { PictureButtons, PictureDetails } from './picture-actions.js';
 
 /** @typedef {import('../store.js').Job} Job */
 
 /** What the same input can only fail of again; its card says what else may be done. */
 const FAILS_AGAIN = ['missing_metadata'];
-const EXTENSION = /\.(?:png|jpe?g|webp)$/;
-
-/** @param {Job} job */
-function fileName({ jobId, style, pipeline = 'picture', outputImageUrl = '' }) {
-  const [extension] = new URL(outputImageUrl).pathname.match(EXTENSION) ?? ['.png'];
-  // A style may be in the person's own words.
-  const name = style && /^\w+$/.test(style) ? style : pipeline;
-  return `darkroom-${name}-${jobId.slice(-8)}${extension}`;
-}
 
 /** @param {Job} job */
 function mayBeRetried({ status, failure }) {
@@ -45,18 +37,17 @@ function useActions() {
   return { problem, act };
 }
 
-/** @param {{job: Job, studio: import('../studio.js').Studio, name: string, titleId: string}} props */
-export function JobActions({ job, studio, name, titleId }) {
+/** @param {{job: Job, studio: import('../studio.js').Studio, name: string, titleId: string, preview?: string}} props */
+export function JobActions({ job, studio, name, titleId, preview }) {
   const { i18n, announcer, view } = usePage();
   const { problem, act } = useActions();
-  const [isAsking, setIsAsking] = useState(false);
   const hasActed = useRef(false);
   useEffect(() => {
     if (hasActed.current) goOnAt(titleId);
   }, [job.status]);
-  /** @param {string} action @param {() => unknown} onClick */
-  const button = (action, onClick) => html`<button
-    type="button" key=${action} data-testid=${action} aria-label=${i18n.of(view, `${action}.label`, { name })} onClick=${onClick}
+  /** @param {string} action @param {() => unknown} onClick @param {string} [className] */
+  const button = (action, onClick, className) => html`<button
+    type="button" key=${action} class=${className} data-testid=${action} aria-label=${i18n.of(view, `${action}.label`, { name })} onClick=${onClick}
   >
     ${i18n.of(view, action)}
   </button>`;
@@ -67,40 +58,38 @@ export function JobActions({ job, studio, name, titleId }) {
     const count = i18n.t(givenBack ? 'failure.notCounted' : 'failure.counted');
     announcer.say(outcome === 'too_late' ? i18n.t('cancel.tooLate') : `${status} ${count}`);
   };
-  const remove = async () => {
-    await studio.delete(job.jobId);
-    announcer.say(i18n.t('delete.done', { name }));
-    requestAnimationFrame(() => goOnAt('gallery-title'));
+  const retry = async () => {
+    await studio.retry(job);
+    studio.toasts.show({ words: i18n.t('retry.done', { name }) });
   };
+  const remove = useRemoval(job, studio, name, titleId);
   return html`<div class="actions">
-    ${job.outputImageUrl && button('download', () => act(() => studio.download(job, fileName(job)), 'download'))}
-    ${!job.terminal && button('cancel', () => act(cancel))}
-    ${mayBeRetried(job) && button('retry', () => act(() => studio.retry(job)))}
-    ${job.terminal && button('delete', () => setIsAsking(true))}
-    ${isAsking && html`<${DeleteDialog} job=${job} name=${name} onDelete=${() => act(remove)} onClose=${() => setIsAsking(false)} />`}
-    ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${problem.text}</span>`}
-  </div>`;
+      ${job.outputImageUrl && html`<${PictureButtons} job=${job} studio=${studio} name=${name} preview=${preview} act=${act} button=${button} />`}
+      ${!job.terminal && button('cancel', () => act(cancel))}
+      ${mayBeRetried(job) && button('retry', () => act(retry))} ${job.terminal && button('delete', remove, 'quiet')}
+      ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${problem.text}</span>`}
+    </div>
+    ${job.terminal && html`<${PictureDetails} job=${job} studio=${studio} name=${name} act=${act} />`}`;
 }
 
 /**
- * Asks once. The browser keeps the focus inside, closes it on Escape, and gives the focus back.
- * @param {{job: Job, name: string, onDelete: () => void, onClose: () => void}} props
+ * Delete with a moment to change one's mind: the note that offers it ends with the deed.
+ * @param {Job} job @param {import('../studio.js').Studio} studio @param {string} name @param {string} titleId
  */
-function DeleteDialog({ job, name, onDelete, onClose }) {
-  const { i18n, view } = usePage();
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => dialog.current?.showModal(), []);
-  const close = () => dialog.current?.close();
-  const confirm = () => {
-    close();
-    onDelete();
+function useRemoval({ jobId }, studio, name, titleId) {
+  const { i18n } = usePage();
+  const { toasts, removals } = studio;
+  const undo = () => {
+    if (removals.undo(jobId)) requestAnimationFrame(() => document.getElementById(titleId)?.focus());
   };
-  const questionId = `delete-${job.jobId}`;
-  return html`<dialog class="question" ref=${dialog} data-testid="delete-dialog" aria-labelledby=${questionId} onClose=${onClose}>
-    <p id=${questionId}>${i18n.of(view, 'delete.question', { name, when: i18n.moment(job.createdAt) })}</p>
-    <div class="actions">
-      <button type="button" data-testid="delete-keep" onClick=${close}>${i18n.t('delete.keep')}</button>
-      <button type="button" class="primary" data-testid="delete-confirm" onClick=${confirm}>${i18n.t('delete')}</button>
-    </div>
-  </dialog>`;
+  const complain = (/** @type {any} */ error) => toasts.show({ words: `${i18n.t('delete.failed', { name })} ${i18n.problem(error)}` });
+  return () => {
+    removals.begin(jobId, complain);
+    toasts.show({
+      words: i18n.t('delete.done', { name }),
+      action: { label: i18n.t('delete.undo'), act: undo },
+      onGone: () => void removals.finish(jobId),
+    });
+    requestAnimationFrame(() => goOnAt('gallery-title'));
+  };
 }

@@ -2,9 +2,10 @@
 
 import { html } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
-import { Bar, Chip, Duration } from './card-parts.js';
+import { Chip, Duration } from './card-parts.js';
 import { Compare, Picture } from './compare.js';
 import { JobActions } from './job-actions.js';
+import { Development } from './progress.js';
 
 /** @typedef {import('../store.js').Job} Job */
 /** @typedef {import('../store.js').Progress} Progress */
@@ -35,12 +36,12 @@ export function JobCard({ job, progress, preview, cancellation, clockOffset, mod
         <time datetime=${job.createdAt}>${i18n.moment(job.createdAt)}</time>
         <${Duration} job=${job} clockOffset=${clockOffset} />
       </p>
-      ${!job.terminal && html`<${Development} job=${job} progress=${progress} />`}
+      ${!job.terminal && html`<${Development} job=${job} name=${name} progress=${progress} studio=${studio} />`}
       ${job.prompt && html`<p class="wish">${job.prompt}</p>`}
       ${job.status === 'failed' && html`<${Failure} job=${job} />`}
       ${view.Notes && html`<${view.Notes} ...${shared} />`}
       ${cancellation && html`<${Cancellation} job=${job} cancellation=${cancellation} />`}
-      <${JobActions} job=${job} studio=${studio} name=${name} titleId=${titleId} />
+      <${JobActions} job=${job} studio=${studio} name=${name} titleId=${titleId} preview=${preview} />
     </article>
   </li>`;
 }
@@ -64,30 +65,6 @@ function Tray({ job, progress, preview, studio }) {
   </div>`;
 }
 
-/** @param {{job: Job, progress?: Progress}} props */
-function Development({ job, progress }) {
-  const { i18n, view } = usePage();
-  const { attempt = 1 } = job;
-  const stage = progress
-    ? i18n.of(view, `stage.${progress.stage}`, {}, progress.message ?? progress.stage)
-    : i18n.of(view, `stage.${job.status}`);
-  // One that waits has no part done, and its place in the queue says more.
-  const isQueued = job.status === 'queued';
-  const place = isQueued ? (progress?.queue ?? job.queue) : undefined;
-  const fraction = isQueued ? undefined : progress?.fraction;
-  const words = fraction === undefined ? stage : `${stage} · ${i18n.percent(fraction)}`;
-  return html`<${Bar} fraction=${fraction} label=${i18n.t('progress.label')} words=${words} />
-    ${place && html`<p class="facts" data-testid="queue-place">${placeWords(i18n, place)}</p>`}
-    ${attempt > 1 && html`<p class="facts">${i18n.t('job.attempt', { attempt })}</p>`}`;
-}
-
-/** @param {import('../i18n.js').I18n} i18n @param {import('../store.js').QueuePlace} place */
-function placeWords(i18n, { ahead, etaSeconds }) {
-  const words = ahead === 0 ? i18n.t('queue.next') : i18n.t('queue.ahead', { ahead: i18n.number(ahead) });
-  if (etaSeconds === undefined) return words;
-  return `${words} · ${i18n.t('queue.eta', { time: i18n.duration(etaSeconds * 1_000) })}`;
-}
-
 /** @param {{job: Job}} props */
 function Failure({ job }) {
   const { i18n, view } = usePage();
@@ -96,7 +73,6 @@ function Failure({ job }) {
   return html`<div class="failure" data-testid="job-error" data-code=${code}>
     <p>${i18n.of(view, `failure.${code}`, {}, job.error ?? i18n.t('failure.unknown'))}</p>
     <p>${i18n.t(isCharged ? 'failure.counted' : 'failure.notCounted')}</p>
-    <p><small>${i18n.t('job.id')} <code>${job.jobId}</code></small></p>
   </div>`;
 }
 

@@ -1,12 +1,14 @@
-/** The way in: a demo name, or, until hosted sign-in is there, a developer's token. */
+/** The way in: a demo name, the sign-in page of Cognito, or, where there is none, a developer's token. */
 
-import { html, useState } from '../vendor/preact-htm.js';
+import { html, useEffect, useState } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
 import { Brand, LanguageSwitch, Simulated } from './header.js';
+import { PrivacyNote } from './privacy.js';
 
-/** @param {{hasEnded: boolean}} props */
-export function SignIn({ hasEnded }) {
+/** @param {{hasEnded: boolean, problem?: import('../api.js').ApiError | null}} props `problem`: why the sign-in page let nobody in */
+export function SignIn({ hasEnded, problem }) {
   const { i18n, config } = usePage();
+  const words = problem ? i18n.problem(problem) : hasEnded && i18n.t('error.unauthorized');
   return html`<header class="top">
       <h1><${Brand} /></h1>
       <span class="person"><${LanguageSwitch} /></span>
@@ -14,9 +16,45 @@ export function SignIn({ hasEnded }) {
     <main class="welcome">
       <h2>${i18n.t('welcome.title')}</h2>
       <p class="lead">${i18n.t('welcome.lead')}</p>
-      ${hasEnded && html`<p class="problem" role="alert" data-testid="error">${i18n.t('error.unauthorized')}</p>`}
-      ${config.demo ? html`<${DemoForm} />` : html`<${TokenForm} />`}
+      ${words && html`<p class="problem" role="alert" data-testid="error">${words}</p>`}
+      <${WayIn} config=${config} />
+      <p class="notes"><${PrivacyNote} /></p>
     </main>`;
+}
+
+/** @param {{config: import('../page.js').Config}} props */
+function WayIn({ config: { demo, signIn } }) {
+  if (demo) return html`<${DemoForm} />`;
+  return signIn ? html`<${HostedForm} provider=${signIn.identityProvider} />` : html`<${TokenForm} />`;
+}
+
+/** @param {{provider: string}} props */
+function HostedForm({ provider }) {
+  const { i18n, session } = usePage();
+  const [isBusy, setIsBusy] = useState(false);
+  const [problem, setProblem] = useState('');
+  useEffect(() => {
+    // Who comes back from the sign-in page without an answer may find this page as it was left.
+    const stopWaiting = () => setIsBusy(false);
+    addEventListener('pageshow', stopWaiting);
+    return () => removeEventListener('pageshow', stopWaiting);
+  }, []);
+  const begin = () => {
+    if (isBusy) return;
+    setIsBusy(true);
+    setProblem('');
+    session.beginHostedSignIn().catch((/** @type {any} */ error) => {
+      setProblem(i18n.problem(error));
+      setIsBusy(false);
+    });
+  };
+  return html`<div class="card">
+    <p>${i18n.t('signIn.lead')}</p>
+    <button type="button" class="primary" data-testid="sign-in" aria-disabled=${isBusy} onClick=${begin}>
+      ${isBusy ? i18n.t('signIn.leaving') : provider ? i18n.t('signIn.with', { provider }) : i18n.t('signIn.hosted')}
+    </button>
+    ${problem && html`<p class="problem" role="alert" data-testid="error">${problem}</p>`}
+  </div>`;
 }
 
 function DemoForm() {

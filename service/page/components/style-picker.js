@@ -4,7 +4,7 @@ import { html } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
 
 /**
- * @typedef {{id: string, name: Record<string, string>, description: Record<string, string>, default?: boolean}} Style
+ * @typedef {{id: string, name: Record<string, string>, description: Record<string, string>, default?: boolean, takesBackground?: boolean}} Style
  * @param {{styles: Style[], chosen: string, onChoose: (id: string) => void}} props
  */
 export function StylePicker({ styles, chosen, onChoose }) {

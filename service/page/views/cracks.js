@@ -101,4 +101,5 @@ export const cracks = {
   title: ({ i18n }) => i18n.t('cracks.job'),
   Composer: CrackComposer,
   Sheet: CrackSheet,
+  example: { photo: 'wall.jpg' },
 };

@@ -34,6 +34,7 @@ function DiaryComposer({ studio, state }) {
     const words = text.trim();
     if (!words) return form.refuse('text_missing', 'entry');
     if (words.length > limit) return form.refuse('text_long', 'entry', { limit: i18n.number(limit) });
+    if (style.trim().length > MAX_STYLE_CHARACTERS) return form.refuse('text_long', 'entry-style', { limit: i18n.number(MAX_STYLE_CHARACTERS) });
     const clear = () => {
       form.settle();
       // What has been written meanwhile is another entry.
@@ -65,6 +66,8 @@ function DiaryComposer({ studio, state }) {
  */
 function StyleField({ form, style, onChange }) {
   const { i18n } = usePage();
+  const isTooLong = style.trim().length > MAX_STYLE_CHARACTERS;
+  const fault = isTooLong ? { 'aria-invalid': 'true' } : faultOf(form.problem, 'entry-style');
   const input = (/** @type {any} */ event) => {
     form.touch('entry-style');
     onChange(event.target.value);
@@ -86,9 +89,12 @@ function StyleField({ form, style, onChange }) {
     <label class="field">
       <span class="unseen">${i18n.t('diary.styleWords')}</span>
       <input
-        type="text" data-testid="entry-style" maxlength=${MAX_STYLE_CHARACTERS} placeholder=${i18n.t('diary.styleWords')} value=${style}
-        onInput=${input} ...${faultOf(form.problem, 'entry-style')}
+        type="text" data-testid="entry-style" placeholder=${i18n.t('diary.styleWords')} value=${style} aria-describedby="entry-style-count"
+        onInput=${input} ...${fault}
       />
+      <small id="entry-style-count" data-testid="entry-style-count" class=${isTooLong ? 'count near' : 'count'}>
+        ${i18n.t('text.count', { used: i18n.number(style.trim().length), limit: i18n.number(MAX_STYLE_CHARACTERS) })}
+      </small>
     </label>
   </fieldset>`;
 }
@@ -105,4 +111,5 @@ export const diary = {
   Composer: DiaryComposer,
   Sheet: DiarySheet,
   Notes: DiaryNotes,
+  example: { draft: 'text', words: 'diary.exampleEntry' },
 };

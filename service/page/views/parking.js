@@ -58,4 +58,5 @@ export const parking = {
   Sheet: ParkingSheet,
   Notes: ParkingNotes,
   Below: Reports,
+  example: { photo: 'car.jpg' },
 };

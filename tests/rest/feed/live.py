@@ -129,7 +129,16 @@ class Live:
             type="report.confirmed",
             at=then,
             about="report_1",
-            data={"reportId": "report_1", "version": version, "latitude": 37.5665},
+            data={
+                "reportId": "report_1",
+                "version": version,
+                "plateString": "12가3456",
+                "latitude": 37.5665,
+                "longitude": 126.978,
+                "firstCaptureTime": "2026-11-20 09:00:00",
+                "lastCaptureTime": "2026-11-20 09:06:00",
+                "reportBool": True,
+            },
         )
         await self.api.clients.dynamodb.put_item(TableName=self.api.tables.events, Item=event_item(event))
         self.publish(event)
