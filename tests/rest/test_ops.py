@@ -23,7 +23,6 @@ from jobs.work_queue import WorkQueue
 from service.figures import Registered
 from service.percentiles import percentile, since
 from service.process import task_name
-from service.routes.page import PAGE
 from service.tokens import OPERATORS_GROUP
 from tests.jobs import story
 from tests.rest.api import Answer, Api
@@ -223,18 +222,6 @@ async def test_the_backlog_is_read_from_the_queues_and_the_jobs(api: Api, queues
     assert {"jobs", "jobs_dead"} == depths.keys()
     assert (1, 0) == (depths["jobs"].waiting, depths["jobs_dead"].waiting)
     assert oldest >= 900
-
-
-async def test_both_languages_say_all() -> None:
-    """With the same gaps for figures."""
-    english, korean = (
-        json.loads((PAGE / "ops" / "i18n" / f"{language}.json").read_text(encoding="utf-8"))
-        for language in ("en", "ko")
-    )
-    gaps = {key: [sorted(re.findall(r"\{\w+\}", words[key])) for words in (english, korean)] for key in english}
-
-    assert english.keys() == korean.keys()
-    assert [] == [key for key, (one, other) in gaps.items() if one != other or not english[key] or not korean[key]]
 
 
 async def test_percentiles_lie_in_their_bucket() -> None:

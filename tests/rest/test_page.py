@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -157,6 +158,18 @@ async def test_a_deleted_job_leaves_the_page_for_good(api: Api) -> None:
         await browser.close()
 
     assert [["job_2"], [], []] == after == at_last
+
+
+@pytest.mark.parametrize("folder", ["i18n", "ops/i18n"])
+async def test_both_catalogues_say_the_same(folder: str) -> None:
+    """All of it, with the same gaps for figures."""
+    english, korean = (
+        json.loads((PAGE / folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "ko")
+    )
+    gaps = {key: [sorted(re.findall(r"\{\w+\}", words.get(key, ""))) for words in (english, korean)] for key in english}
+
+    assert english.keys() == korean.keys()
+    assert [] == [key for key, (one, other) in gaps.items() if one != other or not english[key] or not korean[key]]
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

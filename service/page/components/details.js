@@ -1,4 +1,4 @@
-/** What is behind a job, for who wants to know: the model, the time, what was asked, and the ids to ask us about. */
+/** What is behind a job, for who wants to know: the model, the time, what was asked, and the id to ask us about: the log has all of it under that. */
 
 import { html } from '../vendor/preact-htm.js';
 import { usePage } from '../page.js';
@@ -7,7 +7,7 @@ import { CopyButton } from './card-parts.js';
 /** @typedef {import('../store.js').Job} Job */
 
 /** Name and words of each fact that is known. @param {import('../i18n.js').I18n} i18n @param {Job} job @returns {[string, string][]} */
-function factsOf(i18n, { metadata, processingTime, result, parameters, jobId, requestId }) {
+function factsOf(i18n, { metadata, processingTime, result, parameters, jobId }) {
   const { width, height } = result ?? {};
   /** @type {[string, string | undefined][]} */
   const facts = [
@@ -17,7 +17,6 @@ function factsOf(i18n, { metadata, processingTime, result, parameters, jobId, re
     ['format', parameters?.format && i18n.firstOf([`format.${parameters.format}`], parameters.format)],
     ['background', parameters?.background && i18n.firstOf([`background.${parameters.background}`], parameters.background)],
     ['job', jobId],
-    ['request', requestId],
   ];
   return /** @type {[string, string][]} */ (facts.filter(([, words]) => words));
 }
@@ -31,12 +30,12 @@ export function Details({ job, name, children }) {
       ${factsOf(i18n, job).map(
         ([fact, words]) => html`<div key=${fact} data-fact=${fact}>
           <dt>${i18n.t(`details.${fact}`)}</dt>
-          <dd>${fact === 'job' || fact === 'request' ? html`<code>${words}</code>` : words}</dd>
+          <dd>${fact === 'job' ? html`<code>${words}</code>` : words}</dd>
         </div>`,
       )}
     </dl>
     <div class="actions">
-      <${CopyButton} words=${job.requestId ?? job.jobId} label=${i18n.t('details.copy', { name })} testId="copy-id" />
+      <${CopyButton} words=${job.jobId} label=${i18n.t('details.copy', { name })} testId="copy-id" />
       ${children}
     </div>
   </details>`;
