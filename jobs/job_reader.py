@@ -167,7 +167,7 @@ class JobReader:
 
     async def quota(self, user_id: UserId, daily_limit: int) -> Quota:
         """Read what the user has taken of today's units: so many as ``daily_limit``, unless the user has a limit of their own."""
-        own = (await self.users.standing(user_id)).daily_limit
+        own = await self.users.own_limit(user_id)
         now = clock.now_milliseconds()
         key = {"userIdDate": usage_key(user_id, clock.utc_day(now))}
         response = await aws.retrying(

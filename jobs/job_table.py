@@ -105,7 +105,7 @@ class JobTable(JobReader):
         Raises QuotaExceeded, TooManyJobs, KeyReused, UserBlocked, AccountErasing, and JobDeleted when a job of this id was
         there before.
         """
-        limits = replace(limits, own_daily=(await self.users.standing(job.user_id)).daily_limit)
+        limits = replace(limits, own_daily=await self.users.own_limit(job.user_id))
         if limits.daily_of(job.user_id) < job.units:
             raise QuotaExceeded(limits.daily_of(job.user_id))
         try:

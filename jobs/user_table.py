@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,17 +12,20 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock
-from jobs.errors import UserBlocked
+from jobs.errors import CloudUnavailable, UserBlocked
 from jobs.ids import UserId
 from jobs.model import Caller
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
-STANDING_SECONDS: Final = 5.0
+logger = logging.getLogger(__name__)
+
+LATE_SECONDS: Final = 5.0
 """So long another task may not know that a user's limit was changed, or the user blocked."""
+_NEVER: Final = float("-inf")
 _REMEMBERED_SIGN_INS: Final = 10_000
-_REMEMBERED_STANDINGS: Final = 10_000
+_REMEMBERED_LIMITS: Final = 10_000
 _OPERATORS_WORD: Final = frozenset({"userId", "blockedAt", "dailyLimit"})
 """What stays of a row when its user goes: else whoever is blocked would only have to erase the account."""
 _BLOCKED_KEY: Final = "#blocked"
@@ -47,14 +51,6 @@ class User:
     is_blocked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What an operator has said of a user: units a day (None: the service's), and whether all is refused."""
-
-    daily_limit: int | None = None
-    is_blocked: bool = False
-
-
 class UserTable:
     """Keeps a row for each user, made at the first call and told of each new sign-in. All errors: CloudUnavailable."""
 
@@ -62,7 +58,11 @@ class UserTable:
         self._client = client
         self._table = table
         self._seen: OrderedDict[tuple[UserId, int], None] = OrderedDict()
-        self._standings: OrderedDict[UserId, tuple[float, Standing]] = OrderedDict()
+        self._limits: OrderedDict[UserId, tuple[float, int | None]] = OrderedDict()
+        self._blocked: frozenset[UserId] = frozenset()
+        self._is_looking = False
+        self._looked_at = _NEVER
+        self._changes = 0
 
     async def note_sign_in(self, caller: Caller) -> None:
         """Write the user's row unless this process already did for this sign-in."""
@@ -78,7 +78,6 @@ class UserTable:
     async def get(self, user_id: UserId) -> User:
         """Read a user; one that was never seen is empty."""
         item = await self._read(user_id)
-        standing = _standing(item)
         return User(
             user_id=user_id,
             email=item.get("email", ""),
@@ -88,29 +87,34 @@ class UserTable:
             total_pictures=int(item.get("totalImagesGenerated", 0)),
             created_at=item.get("createdAt", ""),
             last_login_at=item.get("lastLoginAt", ""),
-            daily_limit=standing.daily_limit,
-            is_blocked=standing.is_blocked,
+            daily_limit=_limit(item),
+            is_blocked="blockedAt" in item,
         )
 
-    async def standing(self, user_id: UserId) -> Standing:
-        """Return what an operator has said of the user, as it was ``STANDING_SECONDS`` ago at most; at once when said here."""
-        read_at, standing = self._standings.get(user_id, (float("-inf"), Standing()))
-        if time.monotonic() - read_at < STANDING_SECONDS:
-            self._standings.move_to_end(user_id)
-            return standing
+    async def own_limit(self, user_id: UserId) -> int | None:
+        """Return the user's own units a day, None where the service's hold: ``LATE_SECONDS`` old at most, none when set here."""
+        read_at, limit = self._limits.get(user_id, (_NEVER, None))
+        if time.monotonic() - read_at < LATE_SECONDS:
+            self._limits.move_to_end(user_id)
+            return limit
         # Marked first: what is said here during the read takes the mark away, and what was read is then not kept.
-        mark = self._standings[user_id] = (float("-inf"), standing)
-        standing = _standing(await self._read(user_id))
-        if self._standings.get(user_id) is mark:
-            self._standings[user_id] = (time.monotonic(), standing)
-            self._standings.move_to_end(user_id)
-        if len(self._standings) > _REMEMBERED_STANDINGS:
-            self._standings.popitem(last=False)
-        return standing
+        mark = self._limits[user_id] = (_NEVER, limit)
+        limit = _limit(await self._read(user_id))
+        if self._limits.get(user_id) is mark:
+            self._limits[user_id] = (time.monotonic(), limit)
+            self._limits.move_to_end(user_id)
+        if len(self._limits) > _REMEMBERED_LIMITS:
+            self._limits.popitem(last=False)
+        return limit
 
     async def check(self, user_id: UserId) -> None:
-        """Raise UserBlocked for a user who is refused."""
-        if (await self.standing(user_id)).is_blocked:
+        """Raise UserBlocked for a user who is blocked, or was ``LATE_SECONDS`` ago; at once when said here.
+
+        One small read for all users of the process, every few seconds; while it cannot be read, what was known holds.
+        """
+        if time.monotonic() - self._looked_at >= LATE_SECONDS and not self._is_looking:
+            await self._look()
+        if user_id in self._blocked:
             raise UserBlocked
 
     async def set_daily_limit(self, user_id: UserId, limit: int | None) -> None:
@@ -127,19 +131,33 @@ class UserTable:
         try:
             await self._update(user_id, **change)
         finally:
-            self._standings.pop(user_id, None)
+            self._limits.pop(user_id, None)
 
     async def set_blocked(self, user_id: UserId, blocked: bool) -> None:
         """Refuse the user everything from now on, or nothing any more; saying it again changes nothing.
 
-        No new job of the user's is stored from this moment on; requests and sockets end within ``STANDING_SECONDS``. As with
+        No new job of the user's is stored from this moment on; requests and sockets end within ``LATE_SECONDS``. As with
         the limit, the user need not have been seen yet.
         """
         await (self._block(user_id) if blocked else self._unblock(user_id))
 
     async def blocked(self) -> frozenset[UserId]:
         """Read who is blocked now."""
-        return frozenset(UserId(name) for name in (await self._read(_BLOCKED_KEY)).get("users", ()))
+        changes = self._changes
+        self._blocked = frozenset(UserId(name) for name in (await self._read(_BLOCKED_KEY)).get("users", ()))
+        # Somebody blocked here meanwhile may be missing: then the next one looks again.
+        self._looked_at = time.monotonic() if changes == self._changes else _NEVER
+        return self._blocked
+
+    async def _look(self) -> None:
+        self._is_looking = True
+        try:
+            await self.blocked()
+        except CloudUnavailable:
+            self._looked_at = time.monotonic()
+            logger.warning("It cannot be read who is blocked", extra={"action": "read_blocked"})
+        finally:
+            self._is_looking = False
 
     async def begin_erasing(self, user_id: UserId) -> None:
         """Let no new job of the user's be stored from now on, until ``erase`` has ended it."""
@@ -176,7 +194,7 @@ class UserTable:
                 raise
             return False
         finally:
-            self._standings.pop(user_id, None)
+            self._limits.pop(user_id, None)
         return True
 
     async def _delete(self, user_id: UserId, condition: str, values: Mapping[str, Any]) -> None:
@@ -219,7 +237,8 @@ class UserTable:
         try:
             await aws.retrying(lambda: self._client.transact_write_items(TransactItems=actions))
         finally:
-            self._standings.pop(user_id, None)
+            self._changes += 1
+            self._looked_at = _NEVER
 
     async def _read(self, key: str) -> Mapping[str, Any]:
         response = await aws.retrying(
@@ -243,6 +262,6 @@ class UserTable:
         }
 
 
-def _standing(item: Mapping[str, Any]) -> Standing:
+def _limit(item: Mapping[str, Any]) -> int | None:
     limit = item.get("dailyLimit")
-    return Standing(daily_limit=None if limit is None else int(limit), is_blocked="blockedAt" in item)
+    return None if limit is None else int(limit)

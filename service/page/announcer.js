@@ -1,6 +1,8 @@
 /** Speaks to screen readers: news politely and not too often, alarms at once. */
 
 const PAUSE_MS = 3_000;
+/** Of more at once, the newest: nobody listens to a list. */
+const MOST_AT_ONCE = 5;
 
 export class Announcer {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
@@ -17,7 +19,9 @@ export class Announcer {
    * @param {string} words @param {string} [matter]
    */
   say(words, matter = '') {
+    this.#next.delete(matter);
     this.#next.set(matter, words);
+    if (this.#next.size > MOST_AT_ONCE) this.#next.delete([...this.#next.keys()][0]);
     this.#timer ??= this.#speak();
   }
 

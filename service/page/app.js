@@ -131,8 +131,8 @@ function announce(page, job) {
   const view = viewOf(views, job);
   if (!view) return;
   const words = i18n.t('announce.job', { name: view.title(page, job), status: i18n.of(view, `status.${job.status}`) });
-  if (job.status !== 'canceled') void notifier.tell({ title: 'Darkroom', body: words, tag: job.jobId, hash: `#${view.id}`, lang: i18n.language });
-  if (job.status !== 'failed') return announcer.say(words);
+  if (job.terminal && job.status !== 'canceled') void notifier.tell({ title: 'Darkroom', body: words, tag: job.jobId, hash: `#${view.id}`, lang: i18n.language });
+  if (job.status !== 'failed') return announcer.say(words, job.jobId);
   announcer.alert(`${words} ${i18n.of(view, `failure.${job.failure?.code}`, {}, job.error ?? i18n.t('failure.unknown'))}`);
 }
 

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from aiohttp import hdrs, web
 
 from jobs import clock, conditions
-from jobs.errors import InvalidRequest
+from jobs.errors import InvalidRequest, UserBlocked
 from jobs.ids import USER_ID, UserId
 from jobs.model import JSON
 from service import keys, operator_answers
@@ -80,7 +80,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
         raise TooBusy("Too many operators look on. Please try again")
     response = web.StreamResponse(headers=_STREAM_HEADERS)
     response.force_close()
-    with sampler.watching(), suppress(TimeoutError, ConnectionError):
+    with sampler.watching(), suppress(TimeoutError, ConnectionError, UserBlocked):
         async with asyncio.timeout(WRITE_SECONDS):
             await response.prepare(request)
         async with asyncio.timeout(request[keys.CALLER].expires_at - clock.now_milliseconds() / 1000):
@@ -95,7 +95,8 @@ async def _tell(request: web.Request, response: web.StreamResponse) -> None:
     sampler, told = _desk(request).sampler, None
     users, user_id = request.app[keys.SERVICES].users, request[keys.CALLER].user_id
     latest: Figures | None = sampler.latest
-    while latest is not None and not (await users.standing(user_id)).is_blocked:
+    while latest is not None:
+        await users.check(user_id)
         body: dict[str, JSON] = {"task": _task(request), "now": _now(request, latest)}
         if told is None:
             body["history"] = _history(sampler.history)

@@ -18,7 +18,7 @@ from jobs.model import Charge, Status
 from jobs.parking import PARKED_SECONDS
 from jobs.parking_reports import ReportNotFound
 from jobs.upload_events import read_key
-from jobs.user_table import Standing, UserTable
+from jobs.user_table import UserTable
 from tests.jobs.estate import Estate
 from tests.jobs.ground import PLENTY, Counts, Ground, request_of
 from tests.jobs.parking_lot import open_lot, span
@@ -102,7 +102,7 @@ async def test_nothing_new_starts_for_whoever_is_blocked_not_even_on_a_task_that
 ) -> None:
     """The other task remembers the user as welcome; storing a job is refused by the row itself."""
     elsewhere = ground.on(ground.clients.dynamodb).table
-    assert Standing() == await elsewhere.users.standing(user)
+    await elsewhere.users.check(user)
     running = await ground.running(user)
     await ground.table.users.set_blocked(user, True)
     await ground.table.users.set_blocked(user, True)
@@ -122,17 +122,22 @@ async def test_nothing_new_starts_for_whoever_is_blocked_not_even_on_a_task_that
     assert user not in await ground.table.users.blocked()
 
 
-async def test_a_standing_is_read_once_in_a_while(ground: Ground, user: UserId) -> None:
-    """Requests in a row cost one read; what is said here is known here at once."""
+async def test_what_an_operator_said_is_read_once_in_a_while(ground: Ground, user: UserId) -> None:
+    """Requests in a row cost one read of the limit, and one for all users of who is blocked; what is said here is known at once."""
     counting = CountsReads(ground.clients.dynamodb)
     users = UserTable(counting, ground.tables.users)  # type: ignore[arg-type]
     for _ in range(5):
-        await users.standing(user)
+        await users.own_limit(user)
+        await users.check(user)
+        await users.check(UserId(f"{user}-2"))
     once = counting.reads
     await users.set_daily_limit(user, 3)
+    await users.set_blocked(user, True)
 
-    assert 1 == once
-    assert Standing(daily_limit=3) == await users.standing(user)
+    assert 2 == once
+    assert 3 == await users.own_limit(user)
+    with pytest.raises(UserBlocked):
+        await users.check(user)
 
 
 class CountsReads:

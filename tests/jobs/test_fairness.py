@@ -253,7 +253,7 @@ async def test_a_job_that_waits_is_accepted_though_nobody_can_be_admitted(ground
     await submit(ground, user, 2)
     refuses = RefusesCalls(ground.clients.dynamodb, "get_item", 0)
     there = ground.on(refuses)
-    await there.table.users.standing(user)
+    await there.table.users.own_limit(user)
     refuses.left = 1
     (third,) = await submit(there, user, 1)
 

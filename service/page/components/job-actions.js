@@ -56,7 +56,7 @@ export function JobActions({ job, studio, name, titleId, preview }) {
     const { outcome, givenBack } = await studio.cancel(job.jobId);
     const status = i18n.t('announce.job', { name, status: i18n.t('status.canceled') });
     const count = i18n.t(givenBack ? 'failure.notCounted' : 'failure.counted');
-    announcer.say(outcome === 'too_late' ? i18n.t('cancel.tooLate') : `${status} ${count}`);
+    announcer.say(outcome === 'too_late' ? i18n.t('cancel.tooLate') : `${status} ${count}`, job.jobId);
   };
   const retry = async () => {
     await studio.retry(job);
