@@ -38,11 +38,11 @@ from service.accounts import open_accounts
 from service.demo_sign_in import DemoSignIn
 from service.ground import Ground, open_ground
 from service.metrics import TaskMetrics, make_metrics_app
-from service.operator_desk import OperatorDesk, Task
+from service.ops.desk import OperatorDesk, Task
+from service.ops.sampler import Sampler
 from service.pool import open_pool
 from service.process import VERSION, task_name
 from service.readiness import Readiness
-from service.sampler import Sampler
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier

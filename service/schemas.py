@@ -29,7 +29,7 @@ from jobs.errors import InvalidRequest
 from jobs.events import EventType
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.model import Status
-from service import schema_rules
+from service.openapi import rules
 from websocket.messages import MAX_CURSOR_CHARACTERS
 from websocket.polling import MAX_WAIT_SECONDS
 
@@ -55,7 +55,7 @@ def _no_truth(value: Any) -> Any:
 
 
 OptionalText = Annotated[str | None, BeforeValidator(_absent_if_blank)]
-Degrees = Annotated[float, BeforeValidator(_no_truth), WithJsonSchema(schema_rules.DEGREES)]
+Degrees = Annotated[float, BeforeValidator(_no_truth), WithJsonSchema(rules.DEGREES)]
 """A latitude or longitude; true and false are none, which pydantic takes for 1 and 0."""
 
 
@@ -68,12 +68,12 @@ class _RequestModel(BaseModel):
 class UploadRequest(_RequestModel):
     """``POST /upload``; a pipeline may have fields of its own beside these."""
 
-    model_config = ConfigDict(json_schema_extra=schema_rules.UPLOAD)
+    model_config = ConfigDict(json_schema_extra=rules.UPLOAD)
 
     file_name: str = Field(min_length=1, max_length=MAX_FILE_NAME)
     content_type: str = Field(min_length=1)
-    file_size: int = Field(strict=True, json_schema_extra=schema_rules.FILE_SIZE)
-    pipeline: OptionalText = Field(default=None, json_schema_extra=schema_rules.one_of(PROFILE_PHOTO.name))
+    file_size: int = Field(strict=True, json_schema_extra=rules.FILE_SIZE)
+    pipeline: OptionalText = Field(default=None, json_schema_extra=rules.one_of(PROFILE_PHOTO.name))
 
     @property
     def extension(self) -> str:
@@ -101,13 +101,13 @@ class PipelineUpload(_RequestModel):
 class GenerateRequest(_RequestModel):
     """``POST /generate``."""
 
-    model_config = ConfigDict(json_schema_extra=schema_rules.GENERATE)
+    model_config = ConfigDict(json_schema_extra=rules.GENERATE)
 
     file_key: str = Field(min_length=1)
     prompt: OptionalText = Field(default=None, max_length=MAX_PROMPT)
     style: OptionalText = None
-    format: OptionalText = Field(default=None, json_schema_extra=schema_rules.FORMAT)
-    background: OptionalText = Field(default=None, json_schema_extra=schema_rules.BACKGROUND)
+    format: OptionalText = Field(default=None, json_schema_extra=rules.FORMAT)
+    background: OptionalText = Field(default=None, json_schema_extra=rules.BACKGROUND)
 
     @property
     def chosen_format(self) -> PhotoFormat | None:
@@ -192,7 +192,7 @@ class WebhookRequest(_RequestModel):
 
     url: str = Field(min_length=1, max_length=MAX_URL_CHARACTERS)
     events: tuple[str, ...] | None = Field(
-        default=None, json_schema_extra={"anyOf": [{"type": "array", **schema_rules.EVENTS}, {"type": "null"}]}
+        default=None, json_schema_extra={"anyOf": [{"type": "array", **rules.EVENTS}, {"type": "null"}]}
     )
     description: OptionalText = Field(default=None, max_length=MAX_DESCRIPTION)
 

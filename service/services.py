@@ -22,7 +22,7 @@ from jobs.views import JobViews
 from jobs.waiting import Waiting
 from jobs.webhook_desk import WebhookDesk
 from service.demo_sign_in import DemoSignIn
-from service.operator_desk import OperatorDesk
+from service.ops.desk import OperatorDesk
 from service.readiness import Readiness
 from service.tokens import TokenVerifier
 from websocket.hub import Hub

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from service.client import Client, JSONObject, Refused, Token, Unreachable, demo_token, extension_of
-from service.client_line import Line
 from service.commands.arguments import DEFAULT_URL, DEMO_USER, FAILED, OK
+from service.commands.client import Client, JSONObject, Refused, Token, Unreachable, demo_token, extension_of
+from service.commands.client_line import Line
 from service.commands.display import Display, describe, stage_of
 from service.process import CannotStart
 

@@ -28,6 +28,6 @@ def add(commands: Subparsers) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Write to stdout. Raises CannotStart."""
     settings = read_settings(flags(options))
-    document = importlib.import_module("service.openapi").document(settings.page_origins[0], settings)
+    document = importlib.import_module("service.openapi.of_settings").document(settings.page_origins[0], settings)
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return OK

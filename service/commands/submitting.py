@@ -7,8 +7,8 @@ import asyncio
 import json
 import sys
 
-from service.client import Client, Photo, Refused, Unreachable, read_photo
 from service.commands.arguments import FAILED, OK
+from service.commands.client import Client, Photo, Refused, Unreachable, read_photo
 from service.commands.display import Display
 from service.commands.following import complain, finish, follow, open_client, show_failure, watch_command, write
 from service.process import CannotStart

@@ -8,9 +8,9 @@ import sys
 from contextlib import aclosing
 from datetime import datetime
 
-from service.client import Client, JSONObject, Refused, Unreachable
-from service.client_line import Line
 from service.commands.arguments import FAILED, OK
+from service.commands.client import Client, JSONObject, Refused, Unreachable
+from service.commands.client_line import Line
 from service.commands.display import Display, describe, stage_of
 from service.commands.following import complain, finish, follow, open_client, show_failure, write
 from service.process import CannotStart

@@ -16,8 +16,9 @@ from jobs.accounts import Erased
 from jobs.errors import AccountErasing, CloudUnavailable, ExportUnderWay
 from jobs.ids import UserId
 from jobs.model import JSON
-from service import answers, keys
-from service.operations import JSON_TYPE, Answer, AnswerHeader, Tag, operation
+from service import keys
+from service.openapi import answers
+from service.openapi.operations import JSON_TYPE, Answer, AnswerHeader, Tag, operation
 
 logger = logging.getLogger(__name__)
 

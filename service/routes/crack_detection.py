@@ -15,10 +15,11 @@ from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Job
 from jobs.submission import Submitted
-from service import answers, keys
+from service import keys
 from service.bodies import PHOTO_FIELDS, Photo, read_photo
 from service.errors import InvalidImageFile, JobFailed, ResultNotFound, StillRunning
-from service.operations import JOB_HEADERS, STARTS_JOB, Answer, Tag, operation, started
+from service.openapi import answers
+from service.openapi.operations import JOB_HEADERS, STARTS_JOB, Answer, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.jobs import read_job_id
 from service.routes.submissions import answered, read_key, submit

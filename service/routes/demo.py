@@ -7,9 +7,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from jobs.errors import Forbidden
-from service import answers, keys
+from service import keys
 from service.bodies import read_object
-from service.operations import Tag, operation
+from service.openapi import answers
+from service.openapi.operations import Tag, operation
 from service.schemas import DemoSignInRequest, parse
 
 

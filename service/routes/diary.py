@@ -8,9 +8,9 @@ from aiohttp import web
 
 from consumers.diary import MAX_CHARACTERS, PIPELINE, DiaryInput
 from jobs.errors import InvalidRequest
-from service import answers
 from service.bodies import read_object
-from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
+from service.openapi import answers
+from service.openapi.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.submissions import accepted, read_key, submit
 from service.schemas import parse

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from service import keys, openapi_document
-from service.operations import Answer, Tag, operation
+from service import keys
+from service.openapi.document import describe
+from service.openapi.operations import Answer, Tag, operation
 from websocket import asyncapi
 
 _PAGES: Final = Path(__file__).parents[1] / "page" / "docs"
@@ -32,7 +33,7 @@ async def openapi(request: web.Request) -> web.Response:
 
 @lru_cache(maxsize=1)
 def _openapi(app: web.Application, origin: str) -> bytes:
-    return _json(openapi_document.describe(app, origin))
+    return _json(describe(app, origin))
 
 
 @operation("describeSocket", Tag.DOCUMENTS, {200: dict[str, Any]})

@@ -9,9 +9,10 @@ from aiohttp import hdrs, web
 
 from jobs.errors import CloudUnavailable, DarkroomError, Forbidden, InvalidRequest, JobNotFound
 from jobs.model import Job
-from service import answers, keys
+from service import keys
 from service.errors import NotReady, TooManyRequests
-from service.operations import JSON_TYPE, Answer, RequestHeader, Tag, operation
+from service.openapi import answers
+from service.openapi.operations import JSON_TYPE, Answer, RequestHeader, Tag, operation
 from service.routes.jobs import find
 from service.schemas import EventsRequest, SocketRequest, parse
 from websocket import messages

@@ -9,9 +9,10 @@ from aiohttp import web
 from jobs import clock, conditions
 from jobs.conditions import Degradation
 from jobs.model import JSON
-from service import answers, keys
+from service import keys
 from service.errors import NotReady
-from service.operations import Tag, operation
+from service.openapi import answers
+from service.openapi.operations import Tag, operation
 from service.readiness import State, is_cut_off
 
 

@@ -14,8 +14,9 @@ from jobs.ids import JOB_ID, JobId
 from jobs.job_reader import JobPage
 from jobs.model import JSON, Job
 from jobs.views import cancel_view
-from service import answers, keys
-from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
+from service import keys
+from service.openapi import answers
+from service.openapi.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.routes.submissions import accepted, read_key
 from service.schemas import JobsRequest, parse
 from websocket import wire

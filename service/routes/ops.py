@@ -16,16 +16,17 @@ from jobs import clock, conditions
 from jobs.errors import InvalidRequest, UserBlocked
 from jobs.ids import USER_ID, UserId
 from jobs.model import JSON
-from service import keys, operator_answers
-from service.answers import ServerSentEvent
+from service import keys
 from service.bodies import read_object
 from service.errors import NoDeadLetters, OperatorsOnly, OtherTask, RedriveUnderWay, TooBusy, UserNotFound
-from service.figures import Figures
-from service.operations import Answer, Tag, operation
-from service.operator_desk import OperatorDesk
+from service.openapi import operator_answers
+from service.openapi.answers import ServerSentEvent
+from service.openapi.operations import Answer, Tag, operation
+from service.ops.desk import OperatorDesk
+from service.ops.figures import Figures
+from service.ops.sampler import KEPT_SECONDS
 from service.redrive import Outcome
 from service.routes.page import PAGE
-from service.sampler import KEPT_SECONDS
 from service.schemas import DrainRequest, RedriveRequest, UserChangeRequest, parse
 from service.tokens import OPERATORS_GROUP
 

@@ -9,8 +9,9 @@ from aiohttp import hdrs, web
 
 from jobs.files import EXTENSIONS, MAX_UPLOAD_BYTES
 from jobs.model import JSON
-from service import answers, keys
-from service.operations import JSON_TYPE, Answer, Tag, operation
+from service import keys
+from service.openapi import answers
+from service.openapi.operations import JSON_TYPE, Answer, Tag, operation
 from service.routes.health import health_view
 from service.routes.pipelines import PIPELINES
 

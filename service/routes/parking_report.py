@@ -20,10 +20,11 @@ from jobs.job_table import IdempotencyKey
 from jobs.model import JSON, Status
 from jobs.parking_reports import ReportNotFound
 from jobs.submission import Request, Submitted
-from service import answers, keys
+from service import keys
 from service.bodies import read_object
 from service.errors import JobFailed, StillRunning
-from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
+from service.openapi import answers
+from service.openapi.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.parking_crops import crop_by, find_maker, find_report
 from service.routes.parking_requests import ComparisonRequest, ParkingUpload, SightingRequest

@@ -10,7 +10,7 @@ from consumers import occasions, photo_facts, vehicles
 from consumers.parking_report import ParkingInput
 from jobs.errors import InvalidRequest
 from jobs.ids import DEVICE_ID
-from service import schema_rules
+from service.openapi import rules
 from service.schemas import Degrees, OptionalText, PipelineUpload, UploadRequest
 
 DEFAULT_DEVICE: Final = "browser"
@@ -20,11 +20,11 @@ MAX_DEVICE_CHARACTERS: Final = 64
 class SightingRequest(BaseModel):
     """``POST /process_metadata``; addresses of photos are ``s3://`` or HTTP ones of our own buckets."""
 
-    model_config = ConfigDict(frozen=True, json_schema_extra=schema_rules.POSITION)
+    model_config = ConfigDict(frozen=True, json_schema_extra=rules.POSITION)
 
     device_id: str = Field(min_length=1, json_schema_extra={"maxLength": MAX_DEVICE_CHARACTERS})
-    latitude: Degrees = Field(json_schema_extra=schema_rules.LATITUDE)
-    longitude: Degrees = Field(json_schema_extra=schema_rules.LONGITUDE)
+    latitude: Degrees = Field(json_schema_extra=rules.LATITUDE)
+    longitude: Degrees = Field(json_schema_extra=rules.LONGITUDE)
     capture_time: str
     image_url: str = Field(min_length=1)
     cropped_url: OptionalText = None
@@ -59,9 +59,9 @@ class ComparisonRequest(BaseModel):
 class ParkingUpload(PipelineUpload):
     """What ``POST /upload`` may say of a photo that starts a parking report; the photo itself may say it, too."""
 
-    device_id: str = Field(default=DEFAULT_DEVICE, json_schema_extra=schema_rules.DEVICE)
-    latitude: Degrees | None = Field(default=None, json_schema_extra=schema_rules.LATITUDE)
-    longitude: Degrees | None = Field(default=None, json_schema_extra=schema_rules.LONGITUDE)
+    device_id: str = Field(default=DEFAULT_DEVICE, json_schema_extra=rules.DEVICE)
+    latitude: Degrees | None = Field(default=None, json_schema_extra=rules.LATITUDE)
+    longitude: Degrees | None = Field(default=None, json_schema_extra=rules.LONGITUDE)
     capture_time: OptionalText = None
 
     def folder(self) -> str:
@@ -87,7 +87,7 @@ class ParkingUpload(PipelineUpload):
 class ParkingPhoto(UploadRequest, ParkingUpload):
     """Both together: ``POST /upload`` of a photo that starts a parking report."""
 
-    model_config = ConfigDict(json_schema_extra={"allOf": [schema_rules.UPLOAD, schema_rules.POSITION]})
+    model_config = ConfigDict(json_schema_extra={"allOf": [rules.UPLOAD, rules.POSITION]})
 
     pipeline: Literal["parking-report"]
 

@@ -13,9 +13,10 @@ from consumers.profile_photo import PIPELINE, PortraitInput
 from jobs.errors import UploadNotFound
 from jobs.files import UPLOAD_NAME, UploadLink, uploads_of
 from jobs.ids import UserId
-from service import answers, keys
+from service import keys
 from service.bodies import read_object
-from service.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
+from service.openapi import answers
+from service.openapi.operations import JOB_HEADERS, STARTS_JOB, Tag, operation, started
 from service.pipeline_routes import PipelineRoutes
 from service.routes.submissions import accepted, read_key, submit, unless_claimed
 from service.schemas import MAX_PROMPT, GenerateRequest, UploadRequest, parse

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from jobs.errors import InvalidRequest, Unauthorized
 from jobs.ids import is_anonymous
-from service import answers, keys
+from service import keys
 from service.bodies import read_object
-from service.operations import Tag, operation
+from service.openapi import answers
+from service.openapi.operations import Tag, operation
 from service.routes.parking_requests import ParkingPhoto
 from service.routes.pipelines import PIPELINES, UNNAMED
 from service.schemas import UploadRequest, parse

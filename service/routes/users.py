@@ -9,8 +9,9 @@ from aiohttp import web
 
 from jobs import clock
 from jobs.errors import InvalidRequest
-from service import answers, keys
-from service.operations import Tag, operation
+from service import keys
+from service.openapi import answers
+from service.openapi.operations import Tag, operation
 from service.routes.jobs import page_view
 from service.schemas import UserJobsRequest, parse
 

@@ -16,9 +16,10 @@ from jobs.webhook_deliveries import Delivery
 from jobs.webhook_desk import WebhookDesk
 from jobs.webhook_queue import DELIVERY_ID
 from jobs.webhooks import Webhook
-from service import answers, keys
+from service import keys
 from service.bodies import read_object
-from service.operations import Tag, operation
+from service.openapi import answers
+from service.openapi.operations import Tag, operation
 from service.schemas import DeliveriesRequest, WebhookRequest, parse
 
 _WEBHOOK_ID: Final = re.compile(r"wh_[0-9a-f]{28}")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jsonschema import Draft202012Validator
 
-from service import openapi
+from service.openapi import of_settings
 from service.settings import Settings
 
 ORIGIN: Final = "https://photos.example.com"
@@ -29,7 +29,7 @@ def settings(**changes: Any) -> Settings:
 @cache
 def document() -> dict[str, Any]:
     """Describe a service with everything in it."""
-    return openapi.document(ORIGIN, settings(embedded=True, anonymous_pipelines="crack-detection,parking-report"))
+    return of_settings.document(ORIGIN, settings(embedded=True, anonymous_pipelines="crack-detection,parking-report"))
 
 
 def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -37,9 +37,9 @@ from jobs.work_queue import WorkQueue
 from service.accounts import open_accounts
 from service.demo_sign_in import DemoSignIn
 from service.metrics import TaskMetrics
-from service.operator_desk import OperatorDesk, Task
+from service.ops.desk import OperatorDesk, Task
+from service.ops.sampler import Sampler
 from service.readiness import Readiness
-from service.sampler import Sampler
 from service.services import Services
 from service.settings import Settings
 from service.tokens import TokenVerifier

@@ -15,9 +15,10 @@ from pydantic import BaseModel, TypeAdapter
 
 from consumers.failures import POLICIES
 from jobs.errors import DarkroomError
-from service import keys, openapi, openapi_document, routes
+from service import keys, routes
 from service.errors import FAILURE_CODES, told
-from service.openapi_examples import EXAMPLES
+from service.openapi import document, of_settings
+from service.openapi.examples import EXAMPLES
 from service.process import VERSION
 from tests.contracts import rest
 from tests.rest.api import Api
@@ -49,7 +50,7 @@ def test_a_route_that_declares_nothing_is_refused() -> None:
     app.router.add_get("/forgotten", forgotten)
 
     with pytest.raises(LookupError, match="/forgotten"):
-        openapi_document.describe(app, rest.ORIGIN)
+        document.describe(app, rest.ORIGIN)
 
 
 def test_every_body_and_answer_has_an_example_that_is_one() -> None:
@@ -74,7 +75,7 @@ def test_the_models_take_the_examples_of_requests() -> None:
     """What reads a request is what describes it."""
     app = web.Application()
     routes.add_routes(app, rest.settings(embedded=True))
-    declared = [openapi_document.find(route) for route in app.router.routes()]
+    declared = [document.find(route) for route in app.router.routes()]
     bodies = {operation.name: operation.body for operation in declared if operation.body is not None}
 
     assert len(bodies) >= 8
@@ -97,7 +98,7 @@ def test_every_operation_says_who_may_ask_and_what_goes_wrong() -> None:
 
 def test_what_the_settings_open_needs_no_token() -> None:
     """And says so; otherwise it does."""
-    closed = openapi.document(rest.ORIGIN, rest.settings())["paths"]
+    closed = of_settings.document(rest.ORIGIN, rest.settings())["paths"]
     opened = rest.document()["paths"]
 
     assert [{"token": []}, {}] == opened["/detect-crack"]["post"]["security"]
@@ -142,7 +143,7 @@ async def test_the_served_document_is_the_one_of_these_settings(api: Api, start:
     assert 200 == served.status
     assert rest.ORIGIN not in str(served.body["servers"])
     [server] = served.body["servers"]
-    assert openapi.document(server["url"], api.http.app[keys.SETTINGS]) == served.body
+    assert of_settings.document(server["url"], api.http.app[keys.SETTINGS]) == served.body
     assert served.body != (await opened.get("/openapi.json", token="")).body
 
 

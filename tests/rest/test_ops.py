@@ -20,8 +20,8 @@ from jobs.events import InProcessBus
 from jobs.job_table import JobTable
 from jobs.model import Job, Status
 from jobs.work_queue import WorkQueue
-from service.figures import Registered
-from service.percentiles import percentile, since
+from service.ops.figures import Registered
+from service.ops.percentiles import percentile, since
 from service.process import task_name
 from service.tokens import OPERATORS_GROUP
 from tests.jobs import story

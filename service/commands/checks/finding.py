@@ -14,7 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from jobs.aws import error_code
 from jobs.errors import CloudUnavailable
-from service.client import why
+from service.commands.client import why
 
 LOOK_SECONDS: Final = 15
 """The longest that one look may take."""

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 import aiohttp
 
-from service.client import Client, JSONObject, Refused, Unreachable, why
+from service.commands.client import Client, JSONObject, Refused, Unreachable, why
 
 _RESTARTS: Final = 1012
 _NEEDS_TOKEN: Final = 4401

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from service.openapi_examples import EXAMPLES
-from service.operations import Shape
+from service.openapi.examples import EXAMPLES
+from service.openapi.operations import Shape
 
 _Object = dict[str, Any]
 _REFERENCE = "#/components/schemas/"

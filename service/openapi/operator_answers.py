@@ -9,7 +9,7 @@ from pydantic import Field
 # pydantic refuses that of `typing` before Python 3.12.
 from typing_extensions import TypedDict
 
-from service.answers import Part
+from service.openapi.answers import Part
 from websocket.wire import Count, Time
 
 Figure = Annotated[float | None, Field(description="Null where nobody knows.")]

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from jobs import errors
-from service import keys, openapi_errors, openapi_parameters
+from service import keys
 from service.errors import (
     BodyTooLarge,
     InvalidImageFile,
@@ -20,8 +20,10 @@ from service.errors import (
     TooManyRequests,
     UnsupportedMediaType,
 )
-from service.openapi_schemas import Schemas
-from service.operations import JSON_TYPE, Answer, Operation, Shape
+from service.openapi import errors as openapi_errors
+from service.openapi import parameters as openapi_parameters
+from service.openapi.operations import JSON_TYPE, Answer, Operation, Shape
+from service.openapi.schemas import Schemas
 
 _Object = dict[str, Any]
 TOKEN: Final = "token"  # noqa: S105 - the name of a security scheme

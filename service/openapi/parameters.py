@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from jobs.ids import JOB_ID
-from service.operations import AnswerHeader, RequestHeader
+from service.openapi.operations import AnswerHeader, RequestHeader
 
 _Object = dict[str, Any]
 A_JOB: Final = "job_0198f2c4d1a07b3c9e5f6a2d4b81"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from service.openapi_parameters import A_DELIVERY, A_JOB, A_REPORT, A_REQUEST, A_WEBHOOK
+from service.openapi.parameters import A_DELIVERY, A_JOB, A_REPORT, A_REQUEST, A_WEBHOOK
 
 _Object = dict[str, Any]
 _LINK: Final = "https://results.s3.amazonaws.com/generated/alice/one.png?X-Amz-Signature=0f3c"

@@ -6,7 +6,8 @@ from typing import Any
 
 from aiohttp import web
 
-from service import openapi_document, routes
+from service import routes
+from service.openapi.document import describe
 from service.settings import Settings
 
 
@@ -14,4 +15,4 @@ def document(origin: str, settings: Settings) -> dict[str, Any]:
     """Describe the service as it is under these settings, reached at ``origin``, such as ``https://photos.example.com``."""
     app = web.Application()
     routes.add_routes(app, settings)
-    return openapi_document.describe(app, origin)
+    return describe(app, origin)

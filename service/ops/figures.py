@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from service.percentiles import Buckets, count_of, percentile, since
+from service.ops.percentiles import Buckets, count_of, percentile, since
 
 Labels = Mapping[str, str]
 

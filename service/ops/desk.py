@@ -12,8 +12,8 @@ from jobs.dead_letters import DeadLetters
 from jobs.job_table import JobTable
 from jobs.work_queue import WorkQueue
 from service.errors import NoDeadLetters, OtherTask, RedriveUnderWay
+from service.ops.sampler import Sampler
 from service.redrive import Outcome, Redrive
-from service.sampler import Sampler
 
 REDRIVE_SECONDS: Final = 20.0
 """What is not settled by then stays where it is, for the next time: nobody waits for an answer as long as for a command."""

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 
-from service import operations
-from service.openapi_operation import TOKEN, Describer
-from service.openapi_schemas import Schemas
-from service.operations import Operation, Tag
+from service.openapi import operations
+from service.openapi.describer import TOKEN, Describer
+from service.openapi.operations import Operation, Tag
+from service.openapi.schemas import Schemas
 from service.process import VERSION
 
 _Object = dict[str, Any]

@@ -8,12 +8,13 @@ from itertools import groupby
 from typing import Any
 
 from jobs.errors import QuotaExceeded
-from service import answers, openapi_parameters
 from service.errors import Told, told
-from service.openapi_examples import EXAMPLES
-from service.openapi_parameters import A_REQUEST
-from service.openapi_schemas import Schemas
-from service.operations import JSON_TYPE, AnswerHeader
+from service.openapi import answers
+from service.openapi import parameters as openapi_parameters
+from service.openapi.examples import EXAMPLES
+from service.openapi.operations import JSON_TYPE, AnswerHeader
+from service.openapi.parameters import A_REQUEST
+from service.openapi.schemas import Schemas
 
 _Object = dict[str, Any]
 

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from jobs import clock
 from jobs.backlog import Backlog, Depth
 from jobs.errors import CloudUnavailable
-from service.figures import Counted, Figures, Registered, count, figures
 from service.metrics import TaskMetrics
+from service.ops.figures import Counted, Figures, Registered, count, figures
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What the service says of its REST, made of what each route declares."""
