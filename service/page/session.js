@@ -86,6 +86,11 @@ export class Session {
     return this.#stored?.subject ?? null;
   }
 
+  /** Whether the operators' view would open; the service decides that by itself. */
+  get isOperator() {
+    return Boolean(this.#stored && claimsOf(this.#stored.idToken)['cognito:groups']?.includes('operators'));
+  }
+
   /** @param {string} name */
   async signInAsDemo(name) {
     this.#keep(sessionOf('demo', await this.ways.demo(name), name));
