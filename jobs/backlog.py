@@ -76,5 +76,6 @@ class Backlog:
         # Other tasks' clocks may be ahead of ours.
         before = clock.now_milliseconds() + clock.DAY_SECONDS * 1000
         rows = self._table.unfinished_before(Status.QUEUED, shard, before, at_a_time=1)
-        row = await anext(rows, None)
+        with aws.unavailable_whatever_it_says():
+            row = await anext(rows, None)
         return None if row is None else row.updated_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import OrderedDict
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from botocore.exceptions import ClientError
 
 from jobs import aws, clock
-from jobs.errors import CloudUnavailable, UserBlocked
-from jobs.ids import UserId
+from jobs.errors import UserBlocked
+from jobs.ids import UserId, is_anonymous
 from jobs.model import Caller
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 LATE_SECONDS: Final = 5.0
 """So long another task may not know that a user's limit was changed, or the user blocked."""
+_LOOK_SECONDS: Final = 3.0
 _NEVER: Final = float("-inf")
 _REMEMBERED_SIGN_INS: Final = 10_000
 _REMEMBERED_LIMITS: Final = 10_000
@@ -60,7 +62,7 @@ class UserTable:
         self._seen: OrderedDict[tuple[UserId, int], None] = OrderedDict()
         self._limits: OrderedDict[UserId, tuple[float, int | None]] = OrderedDict()
         self._blocked: frozenset[UserId] = frozenset()
-        self._is_looking = False
+        self._looking = asyncio.Lock()
         self._looked_at = _NEVER
         self._changes = 0
 
@@ -110,17 +112,24 @@ class UserTable:
     async def check(self, user_id: UserId) -> None:
         """Raise UserBlocked for a user who is blocked, or was ``LATE_SECONDS`` ago; at once when said here.
 
-        One small read for all users of the process, every few seconds; while it cannot be read, what was known holds.
+        One small read for all users of the process, every few seconds. While it cannot be read, what was known holds: storing a
+        job asks the user's row itself.
         """
-        if time.monotonic() - self._looked_at >= LATE_SECONDS and not self._is_looking:
-            await self._look()
+        if self._is_stale():
+            async with self._looking:
+                if self._is_stale():  # nobody else has looked meanwhile
+                    await self._look()
         if user_id in self._blocked:
             raise UserBlocked
+
+    async def knows(self, user_id: UserId) -> bool:
+        """Tell whether there is such a user: whoever was seen here, or was spoken of, and all who come without a token."""
+        return is_anonymous(user_id) or bool(await self._read(user_id))
 
     async def set_daily_limit(self, user_id: UserId, limit: int | None) -> None:
         """Give the user so many units a day from now on, 0 or more; None gives back the service's limit.
 
-        The user need not have been seen yet: whoever takes an id from a person should look for ``User.created_at`` first.
+        The user need not have been seen yet: whoever takes an id from a person should ask ``knows`` first.
         Raises ValueError for a negative limit.
         """
         if limit is not None and limit < 0:
@@ -149,15 +158,17 @@ class UserTable:
         self._looked_at = time.monotonic() if changes == self._changes else _NEVER
         return self._blocked
 
+    def _is_stale(self) -> bool:
+        return time.monotonic() - self._looked_at >= LATE_SECONDS
+
     async def _look(self) -> None:
-        self._is_looking = True
         try:
-            await self.blocked()
-        except CloudUnavailable:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self.blocked()
+        except Exception:
+            # Requests must not end, nor wait again at once, for what most of them never meet.
             self._looked_at = time.monotonic()
-            logger.warning("It cannot be read who is blocked", extra={"action": "read_blocked"})
-        finally:
-            self._is_looking = False
+            logger.warning("It cannot be read who is blocked", extra={"action": "read_blocked"}, exc_info=True)
 
     async def begin_erasing(self, user_id: UserId) -> None:
         """Let no new job of the user's be stored from now on, until ``erase`` has ended it."""

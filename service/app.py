@@ -131,7 +131,6 @@ async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
         house.admission,
         house.sweeper,
         house.queue_watch,
-        house.sampler,
         house.spending,
     )
     ends: set[asyncio.Future[Any]] = {stopping, *house.guards, *(part.failed for part in parts)}

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -32,7 +32,7 @@ _LAG_SECONDS: Final = 0.5
 class Sampler:
     """Takes the figures every ``kept_seconds`` and keeps an hour of them; takes them every ``tick_seconds`` while it is watched.
 
-    ``failed`` is done when it died by itself: the process must stop then.
+    What it cannot do is logged and no more: a chart is no reason to end a task that works.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class Sampler:
         self._changed = asyncio.Condition()
         self._is_stopped = False
         self._tasks: tuple[asyncio.Task[None], ...] = ()
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
         """Begin."""
@@ -153,10 +152,14 @@ class Sampler:
         """Show what waits; returns the names of what is not known."""
         depths: dict[str, Depth] = {}
         oldest: float | None = None
-        with suppress(CloudUnavailable, TimeoutError):
+        try:
             async with asyncio.timeout(_READ_SECONDS):
                 depths = await self._backlog.depths()
                 oldest = await self._backlog.oldest_queued_seconds()
+        except (CloudUnavailable, TimeoutError):
+            logger.debug("The backlog does not answer", extra={"action": "backlog_later"})
+        except Exception:
+            logger.exception("The backlog cannot be read", extra={"action": "backlog_broke"})
         self._meters.show_backlog(depths, oldest)
         return (self._backlog.queues - depths.keys()) | ({"oldest"} if oldest is None else frozenset())
 
@@ -167,6 +170,5 @@ class Sampler:
             self._meters.loop_lag.observe(max(0.0, time.monotonic() - due))
 
     def _note_death(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
-            logger.critical("The sampler died", exc_info=error, extra={"action": "sampler_died"})
-            self.failed.set_result(None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The sampler died", exc_info=error, extra={"action": "sampler_died"})

@@ -28,7 +28,7 @@ from service.ops.sampler import KEPT_SECONDS
 from service.redrive import Outcome
 from service.routes.page import PAGE
 from service.schemas import DrainRequest, RedriveRequest, UserChangeRequest, parse
-from service.tokens import OPERATORS_GROUP
+from service.tokens import LEEWAY_SECONDS, OPERATORS_GROUP
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
     with sampler.watching(), suppress(TimeoutError, ConnectionError, UserBlocked):
         async with asyncio.timeout(WRITE_SECONDS):
             await response.prepare(request)
-        async with asyncio.timeout(request[keys.CALLER].expires_at - clock.now_milliseconds() / 1000):
+        left_seconds = request[keys.CALLER].expires_at + LEEWAY_SECONDS - clock.now_milliseconds() / 1000
+        async with asyncio.timeout(left_seconds):
             await _tell(request, response)
     # A closed transport still waits for its buffer to drain, for ever if the client does not read.
     if request.transport is not None:
@@ -114,8 +115,8 @@ async def _tell(request: web.Request, response: web.StreamResponse) -> None:
 async def drain(request: web.Request) -> web.StreamResponse:
     """Have this task leave, as on SIGTERM: others take over, and what is in hand is finished or handed back."""
     wanted = parse(DrainRequest, await read_object(request))
-    _desk(request).drain(wanted.task)
     _note(request, "drain", task=wanted.task)
+    _desk(request).drain(wanted.task)
     return web.json_response({"task": wanted.task, "state": "draining"}, status=202)
 
 
@@ -130,9 +131,10 @@ async def drain(request: web.Request) -> web.StreamResponse:
 async def redrive(request: web.Request) -> web.StreamResponse:
     """Bring dead letters of the jobs queue back, or say what that would do."""
     wanted = parse(RedriveRequest, await read_object(request))
+    _note(request, "redrive", dry_run=wanted.dry_run, limit=wanted.limit)
     done = await _desk(request).redrive(wanted.limit, dry_run=wanted.dry_run)
     counts = {outcome.name.lower(): number for outcome, number in done.counts.items()}
-    _note(request, "redrive", dry_run=wanted.dry_run, **counts)
+    _note(request, "redriven", dry_run=wanted.dry_run, **counts)
     letters = {_camel(outcome.name): done.counts.get(outcome, 0) for outcome in Outcome}
     return web.json_response({"letters": letters, "dryRun": wanted.dry_run, "complete": done.is_whole})
 
@@ -157,14 +159,16 @@ async def user(request: web.Request) -> web.StreamResponse:
 async def change_user(request: web.Request) -> web.StreamResponse:
     """Give a user another daily limit, or the service's again; block a user, or no longer."""
     user_id, wanted = _user_id(request), parse(UserChangeRequest, await read_object(request))
+    if wanted.blocked and user_id == request[keys.CALLER].user_id:
+        raise InvalidRequest("You cannot block yourself", field="blocked")
     await _user_view(request, user_id)
     users = request.app[keys.SERVICES].users
     if wanted.changes_limit:
-        await users.set_daily_limit(user_id, wanted.daily_limit)
         _note(request, "set_daily_limit", of_user=user_id, daily_limit=wanted.daily_limit)
+        await users.set_daily_limit(user_id, wanted.daily_limit)
     if wanted.blocked is not None:
-        await users.set_blocked(user_id, wanted.blocked)
         _note(request, "block" if wanted.blocked else "unblock", of_user=user_id)
+        await users.set_blocked(user_id, wanted.blocked)
     return web.json_response(await _user_view(request, user_id))
 
 
@@ -182,9 +186,9 @@ def _user_id(request: web.Request) -> UserId:
 async def _user_view(request: web.Request, user_id: UserId) -> dict[str, JSON]:
     """Raises UserNotFound, so that a slip of the pen makes no row."""
     services, usual = request.app[keys.SERVICES], request.app[keys.SETTINGS].user_limits().daily_of(user_id)
-    found = await services.users.get(user_id)
-    if not found.created_at:
+    if not await services.users.knows(user_id):
         raise UserNotFound
+    found = await services.users.get(user_id)
     limit = usual if found.daily_limit is None else found.daily_limit
     quota = await services.jobs.quota(user_id, limit)
     return {
@@ -244,8 +248,8 @@ def _rounded(value: float | None) -> float | None:
 
 def _note(request: web.Request, what: str, **about: object) -> None:
     extra = {"action": f"operator_{what}", "operator": request[keys.CALLER].user_id, **about}
-    # A warning, for it must be found whatever is logged else.
-    logger.warning("An operator has acted", extra=extra)
+    # Before the act, which may be cut off in its middle; a warning, for it must be found whatever is logged else.
+    logger.warning("An operator acts", extra=extra)
 
 
 def _camel(name: str) -> str:

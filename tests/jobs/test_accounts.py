@@ -19,6 +19,7 @@ from jobs.parking import PARKED_SECONDS
 from jobs.parking_reports import ReportNotFound
 from jobs.upload_events import read_key
 from jobs.user_table import UserTable
+from tests.aws_faults import RefusesCalls
 from tests.jobs.estate import Estate
 from tests.jobs.ground import PLENTY, Counts, Ground, request_of
 from tests.jobs.parking_lot import open_lot, span
@@ -138,6 +139,26 @@ async def test_what_an_operator_said_is_read_once_in_a_while(ground: Ground, use
     assert 3 == await users.own_limit(user)
     with pytest.raises(UserBlocked):
         await users.check(user)
+
+
+async def test_all_who_ask_at_once_hear_the_same(ground: Ground, user: UserId) -> None:
+    """A process that knows nothing yet lets nobody slip in while it looks."""
+    await ground.table.users.set_blocked(user, True)
+    users = UserTable(ground.clients.dynamodb, ground.tables.users)
+    answers = await asyncio.gather(*(users.check(user) for _ in range(5)), return_exceptions=True)
+
+    assert [UserBlocked] * 5 == [type(answer) for answer in answers]
+
+
+async def test_whoever_is_welcome_stays_so_while_it_cannot_be_read_who_is_not(ground: Ground, user: UserId) -> None:
+    """Whatever AWS says; it is not asked again at once, and what was known holds."""
+    refusing = RefusesCalls(ground.clients.dynamodb, "get_item", 0)
+    users = UserTable(refusing, ground.tables.users)  # type: ignore[arg-type]
+    refusing.left = 1
+    await users.check(user)
+    await users.check(user)
+
+    assert 0 == refusing.left
 
 
 class CountsReads:

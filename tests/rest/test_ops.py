@@ -15,13 +15,16 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram
 
 from jobs import clock, moves
-from jobs.backlog import Backlog
+from jobs.backlog import Backlog, Depth
 from jobs.events import InProcessBus
+from jobs.ids import anonymous_user
 from jobs.job_table import JobTable
 from jobs.model import Job, Status
 from jobs.work_queue import WorkQueue
+from service.metrics import TaskMetrics
 from service.ops.figures import Registered
 from service.ops.percentiles import percentile, since
+from service.ops.sampler import Sampler
 from service.process import task_name
 from service.tokens import OPERATORS_GROUP
 from tests.jobs import story
@@ -98,7 +101,7 @@ async def test_the_stream_begins_with_the_hour_and_goes_on_with_each_sample(api:
     try:
         told = [event async for event in _events(api, token, most=3)]
         async with asyncio.timeout(5):
-            await _read_all(api, operators_token(api.issuer, exp=clock.now_milliseconds() // 1000 + 1))
+            await _read_all(api, operators_token(api.issuer, exp=clock.now_milliseconds() // 1000 - 4))
         ending = asyncio.create_task(_read_all(api, token))
         await asyncio.sleep(0.05)
     finally:
@@ -122,6 +125,48 @@ async def test_a_drain_is_for_the_task_that_is_meant(api: Api) -> None:
     assert (400, "task") == (nameless.status, nameless.body["field"])
     assert (202, {"task": TASK, "state": "draining"}) == (answer.status, answer.body)
     assert ("starting", "draining") == (before, api.services.readiness.state)
+
+
+async def test_whoever_comes_without_a_token_can_be_blocked_too(api: Api) -> None:
+    """There is no row of such a user, and that is where abuse comes from; operators cannot lock themselves out."""
+    path = f"/ops/users/{anonymous_user('192.0.2.1')}"
+    blocked = await ops(api, "POST", path, {"blocked": True})
+    freed = await ops(api, "POST", path, {"blocked": False})
+    themselves = await ops(api, "POST", "/ops/users/the-operator", {"blocked": True})
+
+    assert (True, False) == (blocked.body["blocked"], freed.body["blocked"])
+    assert (400, "blocked") == (themselves.status, themselves.body["field"])
+
+
+async def test_a_backlog_that_breaks_ends_nothing(api: Api) -> None:
+    """Not the sampler, and not the task whose charts it draws."""
+    backlog = BreaksOnce()
+    meters = TaskMetrics(registry := CollectorRegistry(), task=TASK, version="0")
+    sampler = Sampler(registry, backlog, meters, kept_seconds=0.01, tick_seconds=0.01)  # type: ignore[arg-type]
+    sampler.start()
+    async with asyncio.timeout(5):
+        await backlog.asked_again.wait()
+    await sampler.stop()
+
+
+class BreaksOnce:
+    """A backlog whose first answer nobody expects."""
+
+    queues: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        self.asked_again = asyncio.Event()
+        self._asked = 0
+
+    async def depths(self) -> dict[str, Depth]:
+        self._asked += 1
+        if self._asked == 1:
+            raise ValueError
+        self.asked_again.set()
+        return {}
+
+    async def oldest_queued_seconds(self) -> float:
+        return 0
 
 
 async def test_a_users_limit_and_standing_are_changed(api: Api) -> None:
