@@ -18,7 +18,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from tests.browser.conftest import CHROMIUM
 from tests.browser.stage import PHOTO
 from tests.browser.test_page_everywhere import faults
-from tests.browser.visit import Visit, visit
+from tests.browser.visit import PICTURES, Visit, visit
 from tests.conftest import CHECKOUT
 from tests.journey.running import Running, embedded_service
 from tests.person import Person
@@ -71,6 +71,7 @@ async def test_a_route_is_tried_as_the_person_and_nobody_else_is_asked(service: 
     statuses, barriers = [], ["never looked at"]
     async with reader(chromium, f"{service.url}/docs") as seen:
         operation = seen.page.locator(".opblock", has=seen.page.locator("[data-path='/user/me']")).first
+        await seen.page.screenshot(path=PICTURES / "docs.png")
         await operation.locator(".opblock-summary-control").click()
         await operation.get_by_role("button", name="Try it out").click()
         for press in ("sign-out", None):

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.browser.stage import PHOTO
-from tests.browser.visit import PICTURES, Visit, visit
+from tests.browser.visit import Visit, visit
 from tests.journey.running import embedded_service
 from tests.person import Person
 
@@ -43,7 +43,6 @@ async def test_an_operator_watches_changes_a_user_and_has_the_task_leave(browser
         await expect(seen.find("connection")).to_have_attribute("data-state", "live")
         alice = await Person.sign_in(session, service.url, "alice")
         await see_a_job(seen, alice)
-        await seen.page.screenshot(path=PICTURES / "ops.png")
         me = await alice.get("/user/me")
         await limit(seen, me["userId"])
         limited = await alice.get("/user/me")

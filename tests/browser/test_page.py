@@ -31,6 +31,8 @@ async def test_a_photo_becomes_a_picture_without_reload_or_poll(browser: Browser
         embedded_service(tmp_path, "--gemini-latency=1") as service,
         visit(browser, service.url) as seen,
     ):
+        await expect(seen.find("demo-sign-in")).to_be_visible()
+        await seen.page.screenshot(path=PICTURES / "sign-in.png")
         await sign_in(seen, "alice")
         await develop(seen, "formal_interview")
         reads = [url for url in seen.requested if re.search(r"/jobs/job_\w+$", url)]

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(180)
 HAPPY = "오늘은 친구와 바다에 갔다. 정말 행복하고 즐거웠다."
 SAD = "I was so sad today. I cried because my friend moved away."
 BEYOND = "(parts, width) => parts.filter((part) => part.getBoundingClientRect().right > width).map(({ className }) => className)"
+WALK = "A calm walk along the river with an old friend. I was happy and grateful all the way home."
 VALUES = "meters => meters.map((meter) => [meter.parentElement.dataset.emotion, meter.value])"
 
 
@@ -42,7 +43,6 @@ async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(brows
         picture = seen.find("result-image", card)
         painted = await picture.evaluate("picture => picture.decode().then(() => picture.naturalWidth > 0)")
         late = await seen.find("keywords", card).inner_text()
-        await seen.page.screenshot(path=PICTURES / "diary.png")
         text = await seen.find("entry-text", card).inner_text()
         emotions = dict(await card.locator("meter").evaluate_all(VALUES))
         named = await card.get_by_role("meter", name="Joy").count()
@@ -131,14 +131,17 @@ async def test_a_style_is_offered_and_may_be_in_ones_own_words(browser: Browser,
         await seen.page.fill(seen.hook("entry-date"), "2026-11-20")
         await seen.page.click(seen.hook("submit"))
         await expect(seen.find("error")).to_have_text("Please write your entry first.")
-        await seen.page.fill(seen.hook("entry"), "A calm walk.")
+        await seen.page.fill(seen.hook("entry"), WALK)
         async with seen.page.expect_request("**/diary") as asked:
             await seen.page.click(seen.hook("submit"))
         request = await asked.value
         card = seen.jobs("completed")
         await expect(card.get_by_role("heading")).to_have_text("Friday, November 20, 2026")
         await expect(card).to_contain_text("Style: watercolour")
+        await seen.find("result-image", card).evaluate("picture => picture.decode()")
+        await seen.page.evaluate("scrollTo(0, 0)")
+        await seen.page.screenshot(path=PICTURES / "diary.png")
 
-    assert {"text": "A calm walk.", "date": "2026-11-20", "style": "watercolour"} == request.post_data_json
+    assert {"text": WALK, "date": "2026-11-20", "style": "watercolour"} == request.post_data_json
     assert request.headers["idempotency-key"]
     assert [] == seen.complaints

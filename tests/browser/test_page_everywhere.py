@@ -3,69 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import expect
 
-from tests.browser.conftest import CHROMIUM
-from tests.browser.visit import Visit, develop, sign_in, visit
+from tests.browser.readers import IS_WIDER, READERS, House, Reader, open_house, reading
+from tests.browser.visit import Visit, develop, sign_in
 from tests.conftest import CHECKOUT
-from tests.journey.running import Running, embedded_service
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 AXE = (CHECKOUT / "tests" / "browser" / "vendor" / "axe.min.js").read_text()
 RUN_AXE = """async () => (await axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}))
   .violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(' | ')}`)"""
-IS_WIDER = "(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth)(document.documentElement)"
+HIDE = """() => {
+  // A browser without a screen hides no tab, so the page is told that this one is.
+  Object.defineProperty(document, 'hidden', { get: () => true });
+  const show = ServiceWorkerRegistration.prototype.showNotification;
+  window.notified = 0;
+  ServiceWorkerRegistration.prototype.showNotification = function (...news) {
+    window.notified += 1;
+    return show.apply(this, news);
+  };
+}"""
 VIEWS = ("photos", "cracks", "parking", "diary")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
-    """Who looks at the page, and on what."""
-
-    locale: str
-    theme: Literal["light", "dark"]
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.locale}-{self.theme}-{self.width}"
-
-
-# Each two of language, theme and width meet.
-READERS = (
-    Reader(locale="en-US", theme="light", width=1280),
-    Reader(locale="ko-KR", theme="dark", width=1280),
-    Reader(locale="ko-KR", theme="light", width=390),
-    Reader(locale="en-US", theme="dark", width=390),
-)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Running, Browser]]:
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """Run one service and one browser for all readers."""
-    async with (
-        embedded_service(tmp_path_factory.mktemp("everywhere"), "--gemini-latency=0.3") as service,
-        async_playwright() as playwright,
-    ):
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM)
-        yield service, browser
-        await browser.close()
-
-
-@asynccontextmanager
-async def reading(house: tuple[Running, Browser], reader: Reader, path: str = "") -> AsyncIterator[Visit]:
-    """Visit as this reader, who wants no motion."""
-    service, browser = house
-    async with visit(
-        browser, service.url + path, locale=reader.locale, color_scheme=reader.theme, reduced_motion="reduce"
-    ) as seen:
-        await seen.page.set_viewport_size({"width": reader.width, "height": 900})
-        yield seen
+    async with open_house(tmp_path_factory.mktemp("everywhere"), "--gemini-latency=0.3") as opened:
+        yield opened
 
 
 async def faults(seen: Visit) -> list[str]:
@@ -76,10 +45,11 @@ async def faults(seen: Visit) -> list[str]:
 
 
 @pytest.mark.parametrize("reader", READERS, ids=str)
-async def test_a_reader_of_any_kind_meets_no_barrier(house: tuple[Running, Browser], reader: Reader) -> None:
+async def test_a_reader_of_any_kind_meets_no_barrier(house: House, reader: Reader) -> None:
     """On the way in, in each view, in each dialog: axe finds nothing, and nothing is wider than the screen."""
     found: dict[str, list[str]] = {}
     async with reading(house, reader) as seen:
+        await expect(seen.find("demo-sign-in")).to_be_visible()
         found["sign-in"] = await faults(seen)
         await sign_in(seen, f"reader{READERS.index(reader)}")
         found["empty"] = await faults(seen)
@@ -100,7 +70,7 @@ async def test_a_reader_of_any_kind_meets_no_barrier(house: tuple[Running, Brows
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/websocket", "/ops"])
-async def test_the_other_pages_have_no_barrier(house: tuple[Running, Browser], path: str) -> None:
+async def test_the_other_pages_have_no_barrier(house: House, path: str) -> None:
     """For developers and operators, by day and by night, on a wide screen and a phone."""
     found: dict[str, list[str]] = {}
     for reader in (READERS[1], READERS[2]):
@@ -111,7 +81,7 @@ async def test_the_other_pages_have_no_barrier(house: tuple[Running, Browser], p
     assert {} == {place: faults for place, faults in found.items() if faults}
 
 
-async def test_the_page_can_be_installed(house: tuple[Running, Browser]) -> None:
+async def test_the_page_can_be_installed(house: House) -> None:
     """Chromium has nothing to object to in manifest and worker."""
     async with reading(house, READERS[0]) as seen:
         await seen.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
@@ -124,7 +94,7 @@ async def test_the_page_can_be_installed(house: tuple[Running, Browser]) -> None
     assert [] == manifest["errors"]
 
 
-async def test_the_page_opens_without_a_network_and_goes_on_with_it(house: tuple[Running, Browser]) -> None:
+async def test_the_page_opens_without_a_network_and_goes_on_with_it(house: House) -> None:
     """The shell is kept, nothing of the person is, and what is shown says that it is offline."""
     async with reading(house, READERS[0]) as seen:
         await sign_in(seen, "offline")
@@ -146,20 +116,24 @@ async def test_the_page_opens_without_a_network_and_goes_on_with_it(house: tuple
     assert [] == [path for path in kept if path.startswith(("/jobs", "/user", "/events"))]
 
 
-async def test_a_hidden_tab_tells_that_a_picture_is_done(house: tuple[Running, Browser]) -> None:
-    """Asked for by a button, told once, with the way to the view."""
+async def test_a_hidden_tab_tells_that_a_picture_is_done(house: House) -> None:
+    """Asked for by a button, told once and at the end, with the way to the view."""
     async with reading(house, READERS[0]) as seen:
         await seen.page.context.grant_permissions(["notifications"])
         await sign_in(seen, "away")
-        await seen.submit("[[sim:slow=2]]")
+        await seen.submit("[[sim:slow=60]]")
         await seen.find("notify").click()
         await expect(seen.find("notify")).to_have_attribute("aria-pressed", "true")
-        # A browser without a screen hides no tab, so the page is told that this one is.
-        await seen.page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true })")
+        await seen.page.evaluate(HIDE)
+        await seen.submit("second")
         await expect(seen.jobs("completed")).to_have_count(1)
+        await seen.find("cancel").click()
+        await expect(seen.jobs("canceled")).to_have_count(1)
+        count = await seen.page.evaluate("window.notified")
         told: list[dict[str, Any]] = await seen.page.evaluate(
             "navigator.serviceWorker.ready.then((worker) => worker.getNotifications())"
             ".then((all) => all.map(({ title, data }) => ({ title, hash: data.hash })))"
         )
 
     assert [{"title": "Darkroom", "hash": "#photos"}] == told
+    assert 1 == count

@@ -165,8 +165,7 @@ async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Brow
             )
             for which in ("first", "second")
         ]
-        await report.scroll_into_view_if_needed()
-        await seen.page.screenshot(path=PICTURES / "parking.png")
+        await seen.page.screenshot(path=PICTURES / "parking.png", full_page=True)
         small = await seen.small_targets()
         await seen.find("report-link").first.click()
         await seen.page.wait_for_function(f"({FOCUSED}).startsWith('title-report_')")
