@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from service.commands.arguments import BAD_USAGE, INTERRUPTED, OK, CommandParser, load_env_file
+from service.commands.arguments import BAD_USAGE, INTERRUPTED, OK, TERMINATED, CommandParser, load_env_file
 from service.commands.registry import COMMANDS
 from service.process import VERSION, CannotStart, Stopped
 
@@ -22,7 +22,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         description="Darkroom turns uploads into AI results and pushes every change to its owner's browsers. Without a command "
         "it serves.",
         epilog="`python -m service COMMAND --help` explains a command. Exit codes: 0 done, 1 something failed, 2 a command line "
-        "or settings that do not work, 130 interrupted.",
+        "or settings that do not work, 130 interrupted, 143 terminated.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"Darkroom {VERSION}")
@@ -50,6 +50,8 @@ def main() -> int:
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED
+    except asyncio.CancelledError:  # by SIGTERM, where a command takes leave then
+        return TERMINATED
 
 
 def _run(options: argparse.Namespace) -> int:

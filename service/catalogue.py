@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
+from service.addresses import MASK, masked
 from service.settings import Settings
 
 _HEADINGS: Final = {
@@ -24,7 +24,6 @@ _HEADINGS: Final = {
     "worker_slots": "Work and logs",
 }
 """Each group begins with this setting."""
-MASK: Final = "********"
 _CODE: Final = re.compile(
     r"\b[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\b|\bProfilePhotoAI-[\w-]+|\b(?:http|rediss?(?:\+cluster)?)://[^\s,]+|\bPORT\b|\bHOST\b"
     r"|\bsystem\.degraded\b|\breports/|\bX-Forwarded-For\b"
@@ -88,25 +87,18 @@ def is_secret(field: FieldInfo) -> bool:
 
 
 def shown(name: str, value: Any) -> str:
-    """Write the value as the environment would say it, its secrets masked."""
+    """Write the value as the environment would say it, its secrets masked: those within addresses too."""
     match value:
         case None:
             return "off" if name == "metrics_port" else ""
         case SecretStr():
             return MASK
         case tuple():
-            return ",".join(value) or ("off" if name == "anonymous_pipelines" else "")
-        case str() if not Settings.model_fields[name].repr:
-            return _without_password(value)
+            return ",".join(map(masked, value)) or ("off" if name == "anonymous_pipelines" else "")
         case float():
             return f"{value:g}"
         case _:
-            return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", f":{MASK}@", 1) if password else url
+            return str(value).lower() if isinstance(value, bool) else masked(str(value))
 
 
 def as_table() -> str:

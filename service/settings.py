@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from jobs.aws import AWSConfig
 from jobs.job_table import Limits, Tables
 from jobs.sweeper import SweepTimes
+from service.addresses import masked
 from service.process import CannotStart
 from service.rate_limits import Rates
 
@@ -298,14 +299,22 @@ class Settings(BaseSettings):
     def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if origin != _origin(origin):
-                raise ValueError(f"{origin} is no origin; write it like https://photos.example.com")
+                raise ValueError(f"{masked(origin)} is no origin; write it like https://photos.example.com")
         return origins
 
     @field_validator("public_url", "aws_endpoint_url", "gemini_base_url", "token_issuer", "token_jwks_url")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
-        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        if url and (_parts(url).scheme not in ("http", "https") or not _parts(url).hostname):
             raise ValueError("must be an http or https address")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_own_url(cls, url: str) -> str:
+        # Links made of it go to callers.
+        if _parts(url).username is not None:
+            raise ValueError("must not hold a name or a password")
         return url
 
     @field_validator("cognito_domain")
@@ -324,7 +333,7 @@ class Settings(BaseSettings):
     def _check_bus(cls, url: str | None) -> str | None:
         if not url:
             return None
-        parts = urlsplit(url)
+        parts = _parts(url)
         if parts.scheme not in BUS_SCHEMES or not parts.hostname:
             raise ValueError(f"must be the address of a Redis or Valkey server: {', '.join(BUS_SCHEMES)}://…")
         if parts.port == 0 or (parts.scheme.endswith("+cluster") and parts.path not in ("", "/", "/0")):
@@ -460,6 +469,17 @@ def _explain(variable: str, problem: Any) -> str:
     return f"{variable}: {reason}" if variable else reason
 
 
+def _parts(url: str) -> SplitResult:
+    """Take the address apart. Raises ValueError without a part of it, for what stands in a wrong place may be a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # only now it is read as a number
+    except ValueError:
+        raise ValueError("is no address") from None
+    return parts
+
+
 def _origin(url: str) -> str:
+    """Return what a browser calls the address's origin; who signs in there is no part of it."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}".lower()

@@ -15,6 +15,7 @@ OK: Final = 0
 FAILED: Final = 1
 BAD_USAGE: Final = 2
 INTERRUPTED: Final = 130
+TERMINATED: Final = 143
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 DEMO_USER: Final = "demo"
@@ -164,7 +165,7 @@ def number(kind: type[int] | type[float], least: float, most: float) -> Callable
         except ValueError:
             value = kind(-1)
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"must be a number from {least:g} to {most:g}")
+            raise argparse.ArgumentTypeError(f"must be a number from {least:,.10g} to {most:,.10g}")
         return value
 
     return read

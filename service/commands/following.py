@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiohttp
+from yarl import URL
 
+from service.addresses import masked
 from service.commands.arguments import DEFAULT_URL, DEMO_USER, FAILED, OK
 from service.commands.client import Client, JSONObject, Refused, Token, Unreachable, demo_token, extension_of
 from service.commands.client_line import Line
@@ -24,15 +27,39 @@ Heard = Callable[[JSONObject], None]
 
 @asynccontextmanager
 async def open_client(options: argparse.Namespace) -> AsyncIterator[Client]:
-    """Sign in where the options say. Raises CannotStart, Refused and Unreachable."""
-    if urlsplit(options.url).scheme not in ("http", "https") or not urlsplit(options.url).hostname:
-        raise CannotStart(f"--url {options.url} is no http or https address.")
+    """Sign in where the options say; SIGTERM cancels, as Ctrl-C does. Raises CannotStart, Refused and Unreachable."""
+    _check_url(options.url)
     async with aiohttp.ClientSession() as session:
-        yield Client(session, options.url, await _token(session, options))
+        with _canceled_by_sigterm():
+            yield Client(session, options.url, await _token(session, options))
+
+
+def _check_url(text: str) -> None:
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host or url.port == 0:
+        raise CannotStart(f"--url {masked(text)} is no http or https address.")
+    if url.raw_user is not None or url.raw_password is not None or url.query_string or url.raw_fragment:
+        raise CannotStart("--url must be an address alone: no user, no query. The token says who calls.")
+
+
+@contextmanager
+def _canceled_by_sigterm() -> Iterator[None]:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101 - help mypy
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 async def _token(session: aiohttp.ClientSession, options: argparse.Namespace) -> Token:
-    text = os.environ.get(options.token_env)
+    text = os.environ.get(options.token_env, "").strip()
+    if not text.isprintable():
+        raise CannotStart(f"What {options.token_env} holds is no token: there is a control character in it.")
     if text and options.demo_user is None:
         return Token(text=text)
     try:
@@ -138,6 +165,21 @@ async def _save_picture(client: Client, job: JSONObject, options: argparse.Names
     path: Path = options.output or Path(job["jobId"] + extension_of(kind))
     write_safely(path, await client.fetch(str(link)), overwrite=options.force)
     return path
+
+
+def check_output(options: argparse.Namespace) -> None:
+    """Find out before anything is done that the picture could not be saved. Raises CannotStart."""
+    path: Path | None = options.output
+    if path is None:
+        return
+    if path.is_dir():
+        raise CannotStart(f"{path} is a folder; --output names a file.")
+    if path.exists() and not options.force:
+        raise CannotStart(f"{path} is there already; --force overwrites it.")
+    if not path.parent.is_dir():
+        raise CannotStart(f"There is no folder {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise CannotStart(f"Nothing may be written to the folder {path.parent}.")
 
 
 def watch_command(job_id: str, options: argparse.Namespace) -> str:

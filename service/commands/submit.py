@@ -17,7 +17,7 @@ def add(commands: Subparsers) -> None:
         description="Send a photo to a running service, show live how far it is, and save the picture. How far it is goes to "
         "stderr: one line that renews itself on a terminal, plain lines elsewhere and under NO_COLOR. Where the picture is "
         "goes to stdout. Exit code 0 when it is done, 1 when it failed, 2 for a command line that does not work, 130 for "
-        "Ctrl-C, after which the job goes on.",
+        "Ctrl-C and 143 for SIGTERM, after which the job goes on.",
         epilog="Example: python -m service submit photo.jpg --style formal_interview",
     )
     parser.set_defaults(run=run)
@@ -32,7 +32,9 @@ def add(commands: Subparsers) -> None:
     )
     add_saving(parser)
     parser.add_argument("--no-wait", action="store_true", help="print the job's id and leave")
-    parser.add_argument("--cancel-on-interrupt", action="store_true", help="let Ctrl-C cancel the job as well")
+    parser.add_argument(
+        "--cancel-on-interrupt", action="store_true", help="let Ctrl-C and SIGTERM cancel the job as well"
+    )
     parser.add_argument("--json", action="store_true", help="write the finished job as JSON")
     add_caller(parser)
 

@@ -14,7 +14,8 @@ def add(commands: Subparsers) -> None:
         "watch",
         help="follow a job, or all of yours, live",
         description="Follow one job to its end and save its picture, or show each change of all your jobs: until all of them "
-        "have ended, or with --all until Ctrl-C. Exit code 0 when it is done, 1 when the one job failed, 130 for Ctrl-C.",
+        "have ended, or with --all until Ctrl-C. Exit code 0 when it is done, 1 when the one job failed, 130 for Ctrl-C, 143 for "
+        "SIGTERM.",
         epilog="Example: python -m service watch --all --json",
     )
     parser.set_defaults(run=run)

@@ -12,7 +12,7 @@ from service.commands.arguments import FAILED, OK
 from service.commands.client import Client, JSONObject, Refused, Unreachable
 from service.commands.client_line import Line
 from service.commands.display import Display, describe, stage_of
-from service.commands.following import complain, finish, follow, open_client, show_failure, write
+from service.commands.following import check_output, complain, finish, follow, open_client, show_failure, write
 from service.process import CannotStart
 
 _PAGE = 100
@@ -22,6 +22,8 @@ async def run(options: argparse.Namespace) -> int:
     """Follow one job, or all; returns the exit code. Raises CannotStart."""
     if options.job_id and options.all:
         raise CannotStart("Say a job or --all, not both.")
+    if options.job_id and not options.json:
+        check_output(options)
     try:
         async with open_client(options) as client:
             return await (_watch_one(client, options) if options.job_id else _watch_all(client, options))

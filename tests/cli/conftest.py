@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -65,6 +66,19 @@ async def url(cloud_environment: Mapping[str, str]) -> AsyncIterator[str]:
     own = {"EMBEDDED": "true", "METRICS_PORT": "off", "LOG_LEVEL": "ERROR", "DRAIN_SECONDS": "4", "DAILY_LIMIT": "1000"}
     async with running_service({**cloud_environment, **own}) as service:
         yield service.url
+
+
+@pytest.fixture
+def deployment(settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the suite's cloud into the environment of commands within this process, and take back what they do to the log."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from service.commands.checking import findings
 from service.commands.checks.finding import Finding, State
 from service.commands.checks.tables import FORMS, Form
 from service.settings import Settings
-from tests.cli.conftest import run
+from tests.cli.conftest import within
 from tests.conftest import CHECKOUT, PAGE_ORIGIN
 
 
@@ -70,16 +70,33 @@ async def test_what_is_broken_is_said_part_by_part(settings: dict[str, str]) -> 
     assert all(found[part].advice for part in expected)
 
 
-async def test_a_key_that_is_refused_is_said(settings: dict[str, str]) -> None:
-    """Line by line, with what to do below, and without colour where nobody sees it."""
-    ran = await run("check", f"--public-url={PAGE_ORIGIN}", **settings | {"GEMINI_API_KEY": "bad"})
+async def test_no_finding_says_who_signs_in(settings: dict[str, str]) -> None:
+    """Whether an address answers or not."""
+    keys = settings["TOKEN_JWKS_URL"].replace("://", "://user:sekret@")
+    changes = {"token_jwks_url": keys, "sqs_queue_url": "https://user:sekret@nowhere.example/queue"}
+    found = await look(settings, **changes)
 
-    assert 1 == ran.code
-    assert 3 == ran.told.count("Gemini refuses the key.\n")
-    assert "\nFAILED   Gemini model " in ran.told
-    assert "→ Is GEMINI_API_KEY" in ran.told
-    assert "\x1b" not in ran.told
-    assert ran.told.splitlines()[-1].endswith("3 failed")
+    assert State.OK == found["token keys"].state
+    assert "http://********@" in found["token keys"].message
+    assert "There is no queue https://********@nowhere.example/queue." == found["queue jobs"].message
+    assert "sekret" not in repr(found)
+
+
+@pytest.mark.usefixtures("deployment")
+async def test_a_key_that_is_refused_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line by line, with what to do below, and without colour where nobody sees it."""
+    monkeypatch.setenv("GEMINI_API_KEY", "bad")
+    code = await within("check", f"--public-url={PAGE_ORIGIN}")
+    told = capsys.readouterr().out
+
+    assert 1 == code
+    assert 3 == told.count("Gemini refuses the key.\n")
+    assert "\nFAILED   Gemini model " in told
+    assert "→ Is GEMINI_API_KEY" in told
+    assert "\x1b" not in told
+    assert told.splitlines()[-1].endswith("3 failed")
 
 
 async def test_an_aws_that_does_not_answer_is_said_once(settings: dict[str, str]) -> None:

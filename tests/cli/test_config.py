@@ -12,6 +12,8 @@ import pytest
 
 from service import catalogue
 from service.__main__ import parse_arguments
+from service.addresses import masked
+from service.process import CannotStart, read_settings
 from service.settings import Settings
 from tests.cli.conftest import run
 from tests.conftest import CHECKOUT
@@ -49,8 +51,44 @@ async def test_each_value_is_told_with_where_it_comes_from(tmp_path: Path) -> No
     assert ("up", "file") == rows["UPLOAD_BUCKET"]
     assert ("127.0.0.1", "default") == rows["HOST"]
     assert ("********", "file") == rows["GEMINI_API_KEY"]
-    assert ("redis://user:********@bus:6379/1", "file") == rows["EVENT_BUS_URL"]
+    assert ("redis://********@bus:6379/1", "file") == rows["EVENT_BUS_URL"]
     assert {"EMBEDDED", "SIMULATED"}.isdisjoint(rows)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("redis://h:6379/0?password=sekret&db=1", "redis://h:6379/0?password=********&db=1"),
+        ("redis://h?Username=sekret&pass%77ord=sekret", "redis://h?Username=********&pass%77ord=********"),
+        ("rediss+cluster://:un/quoted#sekret@h:6379", "rediss+cluster://********@h:6379"),
+        ("https://sekret@h/x", "https://********@h/x"),
+        ("No keys at https://user:sekret@h/x, or so.", "No keys at https://********@h/x, or so."),
+    ],
+)
+def test_no_address_says_who_signs_in(told: str, expected: str) -> None:
+    """Whether before the host or in the query, where redis-py takes it from as well."""
+    assert expected == masked(told)
+
+
+async def test_no_setting_says_who_signs_in() -> None:
+    """Each address is masked, the buses' and the others'."""
+    secret = "https://user:sekret@host.example/?password=sekret"
+    names = ("GEMINI_BASE_URL", "AWS_ENDPOINT_URL", "TOKEN_JWKS_URL", "TOKEN_ISSUER", "PUBLIC_URL", "SQS_QUEUE_URL")
+    told: dict[str, str] = (
+        NEEDED | dict.fromkeys(names, secret) | {"EVENT_BUS_URL": "redis://bus:6379/0?password=sekret"}
+    )
+    ran = await run("config", **told)
+    wrong = {"allowed_origins": secret, "event_bus_url": "redis://user:sekret"}
+    with pytest.raises(CannotStart) as refused:
+        read_settings({**{name.lower(): value for name, value in told.items()}, **wrong})
+    settings = read_settings({name.lower(): value for name, value in told.items()})
+
+    assert (0, "") == (ran.code, ran.said)
+    assert len(names) == ran.told.count("https://********@host.example/?password=********")
+    assert "redis://bus:6379/0?password=********" in ran.told
+    assert ("https://host.example",) == settings.page_origins == settings.storage_origins
+    assert "sekret" not in ran.told + str(refused.value)
+    assert ["ALLOWED_ORIGINS", "EVENT_BUS_URL"] == [line.split(":")[0] for line in str(refused.value).splitlines()[1:]]
 
 
 async def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -78,6 +116,24 @@ def test_a_flag_that_there_is_not_is_bad_usage(flag: str, capsys: pytest.Capture
 
     assert 2 == ended.value.code
     assert "usage: python -m service config" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["redrive", "--limit=0"], "argument --limit: must be a number from 1 to 1,000,000"),
+        (["user", "limit", "somebody", "-1"], "argument N: must be a number from 0 to 1,000,000"),
+        (["serve", "--gemini-error-rate=2"], "argument --gemini-error-rate: must be a number from 0 to 1"),
+        (["submit", "x.png", "--pipeline=diary"], "choose from 'profile-photo', 'crack-detection'"),
+    ],
+)
+def test_bad_usage_says_what_there_is(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With numbers as people write them."""
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(arguments)
+
+    assert 2 == ended.value.code
+    assert sentence in capsys.readouterr().err
 
 
 async def test_a_file_that_is_not_there_is_one_line() -> None:

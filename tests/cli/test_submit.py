@@ -9,12 +9,16 @@ import pty
 import signal
 import sys
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from service.commands.client import demo_token
 from service.commands.display import describe
 from service.process import CannotStart
 from tests.browser.wire import Wire
@@ -110,6 +114,104 @@ async def test_ctrl_c_may_cancel(url: str) -> None:
     assert "The job was canceled while it ran" in left.said
 
 
+@asynccontextmanager
+async def holding(url: str) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event]]:
+    """Stand before the service and keep back the answer about a new job: it is made at the first event, told at the second."""
+    made, go = asyncio.Event(), asyncio.Event()
+
+    async def forward(request: web.Request) -> web.Response:
+        own = {name: request.headers[name] for name in ("Authorization", "Content-Type") if name in request.headers}
+        content = await request.read()
+        async with session.request(request.method, url + request.path, data=content, headers=own) as answer:
+            said = await answer.read()
+        if request.path == "/generate":
+            made.set()
+            await go.wait()
+        return web.Response(status=answer.status, body=said, content_type=answer.content_type)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", forward)
+    async with aiohttp.ClientSession() as session, TestServer(app) as server:
+        yield str(server.make_url("/")).rstrip("/"), made, go
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "options", "said"),
+    [
+        (signal.SIGINT, 130, [], "The job goes on. To follow it: python -m service watch job_"),
+        (signal.SIGTERM, 143, ["--cancel-on-interrupt"], "The job was canceled"),
+    ],
+)
+async def test_leaving_while_the_job_is_made_loses_nothing(
+    url: str, number: signal.Signals, code: int, options: list[str], said: str
+) -> None:
+    """Its id is waited for, and SIGTERM is as good as Ctrl-C."""
+    async with holding(url) as (address, made, go):
+        process = await start("submit", PHOTO, f"--prompt={SLOW}", f"--url={address}", somebody(), *options)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await made.wait()
+        process.send_signal(number)
+        await read_until(process.stderr, b"its id is waited for")
+        go.set()
+        left = await end(process)
+
+    assert (code, "") == (left.code, left.told)
+    assert left.said.startswith(said)
+
+
+async def test_sigterm_leaves_the_job_alone(url: str) -> None:
+    """Like Ctrl-C, with an exit code of its own."""
+    process = await start("submit", PHOTO, f"--prompt={SLOW}", f"--url={url}", somebody())
+    await read_until(process.stderr, b"Generating")
+    process.send_signal(signal.SIGTERM)
+    left = await end(process)
+
+    assert (143, "") == (left.code, left.told)
+    assert left.said.startswith("The job goes on. To follow it: python -m service watch job_")
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("http://[::1", "--url http://[::1 is no http or https address."),
+        ("http://h:abc", "--url http://h:abc is no http or https address."),
+        ("http://h:99999", "--url http://h:99999 is no http or https address."),
+        ("ftp://user:sekret@h:0", "--url ftp://********@h:0 is no http or https address."),
+        ("http://user:sekret@h", "--url must be an address alone: no user, no query. The token says who calls."),
+    ],
+)
+async def test_what_is_no_address_is_said(address: str, sentence: str) -> None:
+    """In one sentence, before anything is sent."""
+    with pytest.raises(CannotStart) as refused:
+        await within("watch", f"--url={address}")
+
+    assert sentence == str(refused.value)
+
+
+async def test_what_is_no_token_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line break at its end is none of it."""
+    monkeypatch.setenv("DARKROOM_TOKEN", "abc\ndef")
+    with pytest.raises(CannotStart, match=r"^What DARKROOM_TOKEN holds is no token: "):
+        await within("watch", f"--url={url}")
+    async with aiohttp.ClientSession() as session:
+        token = await demo_token(session, url, "cli-token")
+    monkeypatch.setenv("DARKROOM_TOKEN", f" {token.text}\r\n")
+
+    assert 0 == await within("watch", f"--url={url}")
+
+
+@pytest.mark.parametrize("command", [("submit", PHOTO, "--style=professional"), ("watch", "job_1")])
+async def test_a_picture_that_cannot_be_saved_is_said_before_there_is_one(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """A folder is no file, whatever is forced."""
+    arguments = (*command, "--url=http://127.0.0.1:1")
+    with pytest.raises(CannotStart, match=r"is a folder; --output names a file\.$"):
+        await within(*arguments, f"--output={tmp_path}", "--force")
+    with pytest.raises(CannotStart, match=r"^There is no folder "):
+        await within(*arguments, f"--output={tmp_path / 'nowhere' / 'picture.png'}")
+
+
 async def test_a_cut_line_is_made_good(url: str, tmp_path: Path) -> None:
     """The job ends while nobody hears of it."""
     picture = tmp_path / "picture.png"
@@ -146,7 +248,7 @@ async def test_watching_may_go_on(url: str) -> None:
     who = somebody()
     watcher = await start("watch", "--all", "--json", f"--url={url}", who)
     await read_until(watcher.stderr, b"Watching all your jobs")
-    assert 0 == await within("submit", PHOTO, f"--prompt={SLOW}", "--no-wait", f"--url={url}", who)
+    assert 0 == await within("submit", PHOTO, "--style=professional", "--no-wait", f"--url={url}", who)
     await read_until(watcher.stdout, b'"status": "completed"')
     watcher.send_signal(signal.SIGINT)
 

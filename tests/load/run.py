@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import re
 import resource
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,25 @@ OWN_FILES: Final = 200
 FILES_OF_A_USER: Final = 3
 BAD_USAGE: Final = 2
 ENDED_EARLY: Final = 130
+PR_SET_PDEATHSIG: Final = 1
+MACHINE: Final = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR"),
+    *(name for proxy in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY") for name in (proxy, proxy.lower())),
+)
+MAY_SAY: Final = (
+    *("DAILY_LIMIT", "MAX_USER_UNFINISHED", "MAX_USER_IN_FLIGHT", "ANONYMOUS_PIPELINES", "ANONYMOUS_DAILY_LIMIT"),
+    *("SIMILARITY_THRESHOLD", "USER_REQUESTS_PER_MINUTE", "ADDRESS_REQUESTS_PER_MINUTE", "SUBMITS_PER_MINUTE"),
+    *(
+        "TRUSTED_PROXY_HOPS",
+        "WORKER_SLOTS",
+        "LEASE_SECONDS",
+        "SWEEP_SECONDS",
+        "DRAIN_SECONDS",
+        "GEMINI_TIMEOUT_SECONDS",
+    ),
+    *("METRICS_PORT", "LOG_LEVEL"),
+)
+"""What docs/configuration.md lets one say of the embedded mode, without the key that costs money."""
 
 
 class CannotRun(Exception):
@@ -138,7 +158,6 @@ def _report_folder(options: argparse.Namespace) -> Path:
 @contextmanager
 def _service(options: argparse.Namespace, report: Path) -> Iterator[str]:
     """Run the embedded mode on a free port, its data thrown away after; gives its address."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GEMINI_", "GOOGLE_"))}
     with tempfile.TemporaryDirectory(prefix="darkroom-load-") as data, (report / "service.log").open("wb") as log:
         print("Starting a service on this machine …", flush=True)
         process = subprocess.Popen(
@@ -147,16 +166,37 @@ def _service(options: argparse.Namespace, report: Path) -> Iterator[str]:
                 *(f"--data-dir={data}", f"--gemini-latency={options.gemini_latency}"),
             ],
             cwd=CHECKOUT,
-            env={"DAILY_LIMIT": "1000000"} | own,
+            env=service_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,  # Ctrl-C is for Locust first
+            preexec_fn=ends_with_us(signal.SIGTERM),  # noqa: PLW1509 - no thread runs yet
         )
         try:
             yield _address(process, report)
         finally:
             _stop(process)
+
+
+def service_environment() -> dict[str, str]:
+    """Return what the service is told: nothing of a deployment's, whose bus and tables the caller's environment may name."""
+    own = {name: os.environ[name] for name in (*MACHINE, *MAY_SAY) if os.environ.get(name)}
+    return {"DAILY_LIMIT": "1000000"} | own
+
+
+def ends_with_us(number: signal.Signals) -> Callable[[], None] | None:
+    """Return what a child does first, so that on Linux it gets the signal when we end, even where we are killed."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
+        if os.getppid() != parent:  # it died before, and sends no signal any more
+            os._exit(1)
+
+    return ask
 
 
 def _address(process: subprocess.Popen[bytes], report: Path) -> str:
@@ -226,7 +266,13 @@ def _command(options: argparse.Namespace, others: list[str], url: str, report: P
 def _run(command: list[str], log: Path) -> int:
     """Run Locust from its folder, where `websocket` is the client's; the first Ctrl-C lets it finish, the next does not."""
     with log.open("wb") as errors:
-        process = subprocess.Popen(command, cwd=HERE, stderr=errors, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            cwd=HERE,
+            stderr=errors,
+            start_new_session=True,
+            preexec_fn=ends_with_us(signal.SIGKILL),  # noqa: PLW1509 - no thread runs any more
+        )
     try:
         while True:
             try:

@@ -101,6 +101,13 @@ def test_a_gemini_key_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings(gemini_api_key_secret_arn="arn").gemini_api_key is None
 
 
+def test_the_own_address_holds_no_password() -> None:
+    """Links made of it go to callers."""
+    assert ["PUBLIC_URL: must not hold a name or a password"] == problems(
+        public_url="https://me:secret@photos.example.com"
+    )
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_a_wildcard_host_needs_a_public_url(host: str) -> None:
     """Else no origin would be the page's own."""
