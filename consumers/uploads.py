@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from consumers.queue_runner import QueueRunner
 from jobs import clock
 from jobs.errors import (
+    AccountErased,
     AccountErasing,
     CloudUnavailable,
     JobDeleted,
@@ -62,7 +63,8 @@ class IntakeLimits:
 class UploadIntake(QueueRunner[UploadMessage]):
     """Takes up to ``at_once`` messages at a time. ``failed`` is done when it died by itself: the process must stop then.
 
-    ``request_of`` says which job an upload asks for; ``watch`` is told of users whose new job waits for their others.
+    ``request_of`` says which job an upload asks for; ``watch`` is told of users whose new job waits for their others; ``discard``
+    takes a file away whose owner's account was erased since its link was signed. Raises CloudUnavailable.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class UploadIntake(QueueRunner[UploadMessage]):
         submission: Submission,
         request_of: RequestOf,
         watch: Callable[[UserId], None],
+        discard: Callable[[Upload], Awaitable[None]],
         registry: CollectorRegistry,
         limits: IntakeLimits | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class UploadIntake(QueueRunner[UploadMessage]):
         self._submission = submission
         self._request_of = request_of
         self._watch = watch
+        self._discard = discard
         self._limits = limits or IntakeLimits()
         self._events = prometheus_client.Counter(
             "upload_events", "Events about uploads by what became of them", ["outcome"], registry=registry
@@ -116,13 +120,17 @@ class UploadIntake(QueueRunner[UploadMessage]):
             return await self._wait_for_the_cloud(upload, message)
 
     async def _serve(self, upload: Upload, message: UploadMessage) -> Outcome:
-        request = self._request_of(upload)
+        try:
+            return await self._take_in(upload, self._request_of(upload), message)
+        except (AccountErasing, AccountErased):
+            await self._discard(upload)  # nothing of it may stay, not even a job that says so
+            return Outcome.REFUSED
+
+    async def _take_in(self, upload: Upload, request: Request, message: UploadMessage) -> Outcome:
         try:
             submitted = await self._submission.take_in(request, upload.job_id)
         except (QuotaExceeded, UserBlocked) as reason:
             return await self._refuse(upload, request, reason)
-        except AccountErasing:
-            return Outcome.REFUSED  # nothing of it may stay, not even a job that says so
         except TooManyJobs as reason:
             if self._has_waited_enough(message):
                 return await self._refuse(upload, request, reason)

@@ -1,4 +1,4 @@
-"""The end of a user's account: everything of it is taken away, however often it takes, and nothing comes after."""
+"""The end of a user's account: all of it is taken away, however often it takes, and only a new sign-in brings something after."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Erased:
 
 
 class Accounts:
-    """Erases accounts. All errors: CloudUnavailable."""
+    """Erases accounts. All errors: CloudUnavailable, and AccountErased."""
 
     def __init__(
         self,
@@ -80,16 +80,21 @@ class Accounts:
         self._times = times or ErasureTimes()
         self._event_ids = EventIds()
 
-    async def erase(self, user_id: UserId) -> Erased:
+    async def erase(self, user_id: UserId, since: int | None = None) -> Erased:
         """Take away all that is the user's, the row last; safe to repeat, and to be broken off anywhere.
 
         From the first moment on no new job is stored for the user; those that have not ended are canceled, and what still works
         on them can write nothing any more. The user's clients are closed. After ``ErasureTimes.most`` it returns incomplete:
         a thousand jobs take some ten seconds. What stays: the day's count of units, which ends by itself, lest the quota came
-        back with the next sign-in; what an operator has said of the user; and others' reports, without this user.
+        back with the next sign-in; what an operator has said of the user, and when the account was erased, lest an earlier sign-in
+        or a link signed before began it anew; and others' reports, without this user.
+
+        ``since`` is when the caller was last known to be the user, in milliseconds since the epoch, now unless told: an account
+        that was erased after that raises AccountErased. While an index is missing nothing is begun: CloudUnavailable.
         """
         tally: Counter[str] = Counter()
-        await self._jobs.users.begin_erasing(user_id)
+        await self._parking.look(user_id)
+        await self._jobs.users.begin_erasing(user_id, since)
         self._send_away(user_id)
         try:
             async with asyncio.timeout(self._times.most):

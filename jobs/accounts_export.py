@@ -12,7 +12,7 @@ from jobs import clock, items
 from jobs.accounts_files import AccountFiles, StoredFile
 from jobs.accounts_parking import ParkingTraces
 from jobs.accounts_rows import AccountRows
-from jobs.errors import ExportUnderWay, UploadNotFound
+from jobs.errors import ExportsFull, ExportUnderWay, UploadNotFound
 from jobs.event_log import Cursor
 from jobs.events import Event, JobEvent
 from jobs.ids import UserId
@@ -24,6 +24,9 @@ from jobs.webhooks import Webhook, WebhookTable
 from jobs.zip_stream import ZipStream
 
 _PAGE: Final = 100
+MOST_AT_ONCE: Final = 4
+"""So many exports a task has under way: each holds a connection to the caller and one to S3, for up to an hour."""
+_WHY_MISSING: Final = "The file is not kept any more: uploads are deleted after a while, results with their job"
 _README: Final = """\
 account.json     who you are to this service, and what you have used by day
 jobs.jsonl       your jobs, one a line, the newest first; "files" names their pictures in here
@@ -39,14 +42,14 @@ missing.json     files that are named above and no longer kept, and why
 
 @dataclass(slots=True)
 class _Inventory:
-    """What the archive's tables name and its folders should have: by address, who names it and what it is called there."""
+    """What the archive's tables name and its folders should have, by its name there, and what lies in nobody's folder."""
 
-    expected: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    expected: set[str] = field(default_factory=set)
     crops: list[StoredFile] = field(default_factory=list)
 
 
 class Exports:
-    """Hands accounts over. All errors: CloudUnavailable, and those named."""
+    """Hands accounts over, a few at a time. All errors: CloudUnavailable, and those named."""
 
     def __init__(
         self, rows: AccountRows, jobs: JobTable, files: AccountFiles, parking: ParkingTraces, webhooks: WebhookTable
@@ -60,33 +63,49 @@ class Exports:
 
     @contextmanager
     def reserving(self, user_id: UserId) -> Iterator[None]:
-        """Let the user have no other export from this task meanwhile. Raises ExportUnderWay."""
+        """Let the user have no other export from this task meanwhile. Raises ExportUnderWay, and ExportsFull."""
         if user_id in self._under_way:
             raise ExportUnderWay
+        if len(self._under_way) >= MOST_AT_ONCE:
+            raise ExportsFull
         self._under_way.add(user_id)
         try:
             yield
         finally:
             self._under_way.discard(user_id)
 
-    async def archive(self, user_id: UserId) -> AsyncGenerator[bytes, None]:
-        """Give the archive's bytes, 64 KiB or so at a time. A file that is not there any more is named in ``missing.json``."""
+    async def archive(self, user_id: UserId, since: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Give the archive's bytes, 64 KiB or so at a time. A file that is not there any more is named in ``missing.json``.
+
+        ``since`` is when the user was last known to be the caller, in milliseconds since the epoch; None for an operator, who may
+        have a blocked user's. Asked before the first byte, before each file and before the end, it raises UserBlocked,
+        AccountErasing and AccountErased: what would be left then is no whole archive.
+        """
         archive, inventory = ZipStream(), _Inventory()
         now = clock.now_milliseconds()
+
+        async def go_on() -> None:
+            known_at = now if since is None else since
+            await self._jobs.users.admit(user_id, known_at, though_blocked=since is None)
+
+        await go_on()
+        await self._parking.look(user_id)
         for name, text in self._texts(user_id, inventory):
             async with aclosing(text), aclosing(archive.add(name, text, written_at=now, is_text=True)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         async with aclosing(self._all_files(user_id, inventory)) as files:
             async for file in files:
-                inventory.expected.pop(file.url, None)
+                await go_on()
+                inventory.expected.discard(file.name)
                 async with aclosing(self._add_file(archive, file, inventory)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-        missing = _array_of(list(inventory.expected.values()))
+        missing = _array(_missing_views(inventory))
         async with aclosing(archive.add("missing.json", missing, written_at=now, is_text=True)) as chunks:
             async for chunk in chunks:
                 yield chunk
+        await go_on()
         yield archive.end()
 
     async def _add_file(
@@ -96,7 +115,7 @@ class Exports:
             try:
                 first = await anext(pieces, b"")
             except UploadNotFound:
-                inventory.expected[file.url] = _missing(file.name)
+                inventory.expected.add(file.name)
                 return
             whole = _beginning_with(first, pieces)
             async with aclosing(archive.add(file.name, whole, written_at=file.written_at)) as chunks:
@@ -148,7 +167,7 @@ class Exports:
         for what, url in urls.items():
             if url is not None and (name := self._files.name_of(url, job.user_id)) is not None:
                 files[what] = name
-                inventory.expected[url] = _missing(name)
+                inventory.expected.add(name)
         return files
 
     async def _event_views(self, user_id: UserId) -> AsyncIterator[dict[str, JSON]]:
@@ -227,11 +246,9 @@ def _day_view(row: Mapping[str, Any]) -> dict[str, JSON]:
     return {"date": row["date"], "taken": items.plain(row.get("taken", 0)), "charged": items.plain(row.get("count", 0))}
 
 
-def _missing(name: str) -> dict[str, JSON]:
-    return {
-        "file": name,
-        "reason": "The file is not kept any more: uploads are deleted after a while, results with their job",
-    }
+async def _missing_views(inventory: _Inventory) -> AsyncIterator[dict[str, JSON]]:
+    for name in sorted(inventory.expected):
+        yield {"file": name, "reason": _WHY_MISSING}
 
 
 async def _beginning_with(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
@@ -255,10 +272,6 @@ async def _array(views: AsyncIterator[dict[str, JSON]]) -> AsyncGenerator[bytes,
         yield lead + _json(view).rstrip()
         lead = b",\n"
     yield b"\n]\n" if lead != b"[\n" else b"[]\n"
-
-
-async def _array_of(views: list[dict[str, JSON]]) -> AsyncGenerator[bytes, None]:
-    yield _json(views, indent=2)
 
 
 def _json(value: Any, *, indent: int | None = None) -> bytes:

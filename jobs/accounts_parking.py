@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ _PHOTO: Final = "photo#"
 _SIGHTING_KEY: Final = ("placePlate", "capturedAt")
 _REPORT_KEY: Final = ("reportId", "member")
 _TRIES: Final = 8
+_BY_USER: Final = "UserIdIndex"
 _NOTHING: Final = "erased"
 
 
@@ -41,6 +43,11 @@ class ParkingTraces:
         self._files = files
         self._sightings_table = sightings_table
         self._reports_table = reports_table
+
+    async def look(self, user_id: UserId) -> None:
+        """Read a page of the user's sightings, for a new table's index may not be there yet. Raises CloudUnavailable then."""
+        async with aclosing(self._rows.pages(self._sightings_table, {"userId": user_id}, index=_BY_USER)) as pages:
+            await anext(pages, None)
 
     async def sightings(self, user_id: UserId) -> AsyncIterator[Sighting]:
         """Walk through the user's sightings that are still kept."""
@@ -79,7 +86,7 @@ class ParkingTraces:
             tally["sightings"] += len(seen)
 
     async def _own_rows(self, user_id: UserId) -> AsyncIterator[list[Item]]:
-        async for page in self._rows.pages(self._sightings_table, {"userId": user_id}, index="UserIdIndex"):
+        async for page in self._rows.pages(self._sightings_table, {"userId": user_id}, index=_BY_USER):
             yield [{name: row[name] for name in _SIGHTING_KEY} for row in page]
 
     async def _erase_from(self, report_id: str, user_id: UserId) -> bool:

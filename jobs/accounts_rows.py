@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _DELETES_AT_ONCE: Final = 25
 _PATIENCE_SECONDS: Final = 10.0
+_NO_INDEX: Final = ("ValidationException", "ResourceNotFoundException")
 
 
 class Rows:
@@ -29,8 +31,13 @@ class Rows:
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
 
-    async def pages(self, table: str, key: Mapping[str, str], *, index: str | None = None) -> AsyncIterator[list[Item]]:
-        """Walk through the rows that have this one attribute as the key of the table or the index, consistently if they can."""
+    async def pages(
+        self, table: str, key: Mapping[str, str], *, index: str | None = None
+    ) -> AsyncGenerator[list[Item], None]:
+        """Walk through the rows that have this one attribute as the key of the table or the index, consistently if they can.
+
+        An index that is not there, or is still being filled, is CloudUnavailable.
+        """
         [(name, value)] = key.items()
         query: dict[str, Any] = {
             "TableName": table,
@@ -40,7 +47,8 @@ class Rows:
             **({"IndexName": index} if index else {"ConsistentRead": True}),
         }
         while True:
-            response = await aws.retrying(lambda: self._client.query(**query))
+            with _index_may_be_missing(index):
+                response = await aws.retrying(lambda: self._client.query(**query))
             yield cast(list[Item], response["Items"])
             if "LastEvaluatedKey" not in response:
                 return
@@ -75,6 +83,17 @@ class Rows:
                 raise CloudUnavailable
 
         await aws.retrying(once, patience_seconds=_PATIENCE_SECONDS)
+
+
+@contextmanager
+def _index_may_be_missing(index: str | None) -> Iterator[None]:
+    """Turn the refusal of a query, which is right but for its index, into CloudUnavailable: the tables may be changing just now."""
+    try:
+        yield
+    except ClientError as error:
+        if index is not None and aws.error_code(error) in _NO_INDEX:
+            raise CloudUnavailable(f"The index {index} cannot be read yet.") from error
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any, cast
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import ClientError
 
-from jobs import clock, items
+from jobs import clock, items, standing
 from jobs.events import Event, JobEvent, UserEvent
 from jobs.ids import JobId, UserId
 from jobs.model import Job
@@ -149,19 +149,24 @@ class Actions:
             update["ExpressionAttributeValues"][":most"] = transition.most_in_flight
         return {"Update": update}
 
-    def count_in(self, job: Job, *, unfinished: int, in_flight: int) -> Action:
+    def takes_in(self, user_id: UserId, since: int) -> Action:
+        """Require that the account takes in what ``since`` allows, as in ``standing``."""
+        return standing.required(self._tables.users, user_id, since)
+
+    def count_in(self, job: Job, *, unfinished: int, in_flight: int, since: int) -> Action:
         """Count a new job among its owner's unfinished ones, and among those in flight unless it waits.
 
         It may fly only while none of its owner's jobs waits: those are unfinished, and not in flight. Of a user who is blocked
-        or whose account is being erased nothing is counted in, from that moment on.
+        or whose account is being erased nothing is counted in, from that moment on; nor for whoever was last known to be the
+        user at ``since``, before it was erased.
         """
         update: dict[str, Any] = {
             "TableName": self._tables.users,
             "Key": {"userId": job.user_id},
             "UpdateExpression": "ADD unfinishedJobs :one",
-            "ConditionExpression": "attribute_not_exists(blockedAt) AND attribute_not_exists(erasingSince)"
+            "ConditionExpression": f"attribute_not_exists(blockedAt) AND {standing.TAKES_IN}"
             " AND (attribute_not_exists(unfinishedJobs) OR unfinishedJobs < :unfinished)",
-            "ExpressionAttributeValues": {":one": 1, ":unfinished": unfinished},
+            "ExpressionAttributeValues": {":one": 1, ":unfinished": unfinished, ":since": since},
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         if not job.waiting:

@@ -88,8 +88,10 @@ class Control:
             return Canceled(job, CancelOutcome.WHILE_RUNNING if running else CancelOutcome.BEFORE_START)
         raise CloudUnavailable
 
-    async def retry(self, job: Job, key: IdempotencyKey | None = None, *, request_id: str | None = None) -> Submitted:
-        """Make a new job of an ended one's input, charged like any other.
+    async def retry(
+        self, job: Job, key: IdempotencyKey | None = None, *, request_id: str | None = None, since: int | None = None
+    ) -> Submitted:
+        """Make a new job of an ended one's input, charged like any other; ``since`` is as ``Request`` has it.
 
         Raises JobNotEnded, UploadNotFound when the input is gone, and what Submission.submit raises.
         """
@@ -106,6 +108,7 @@ class Control:
             units=job.units,
             retry_of=job.job_id,
             request_id=request_id,
+            since=since,
         )
         return await self._submission.submit(request, key)
 

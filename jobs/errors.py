@@ -8,10 +8,12 @@ sentence. Whether a retry can help is a class, never a string test::
     │   ├── InvalidRequest
     │   ├── CursorUnknown
     │   ├── Unauthorized
+    │   │   └── AccountErased
     │   ├── Forbidden
     │   │   └── UserBlocked
     │   ├── AccountErasing
     │   ├── ExportUnderWay
+    │   │   └── ExportsFull
     │   ├── JobNotFound
     │   │   └── JobDeleted
     │   ├── UploadNotFound
@@ -84,6 +86,10 @@ class Unauthorized(RequestError):
     code = "unauthorized"
 
 
+class AccountErased(Unauthorized):
+    """Unauthorized: this account was erased after you had signed in. Sign in again to begin anew"""
+
+
 class Forbidden(RequestError):
     """This belongs to somebody else"""
 
@@ -106,6 +112,10 @@ class ExportUnderWay(RequestError):
     """Your data is being handed over already. Wait until that download has ended"""
 
     code = "export_under_way"
+
+
+class ExportsFull(ExportUnderWay):
+    """Many others' data are being handed over at this moment. Please try again"""
 
 
 class JobNotFound(RequestError):

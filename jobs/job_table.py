@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from jobs import aws, clock, items
+from jobs import aws, clock, items, standing
 from jobs.actions import NOBODY, Action, Actions, cancellation_codes, failed_conditions
 from jobs.actions import Tables as Tables  # noqa: PLC0414 - whoever opens the table names its tables
 from jobs.errors import (
-    AccountErasing,
     CloudUnavailable,
     JobDeleted,
     JobEnded,
@@ -97,36 +96,40 @@ class JobTable(JobReader):
         self._actions = Actions(tables)
         self.writes = ToldWrites(client, self._actions, tables.events, bus, offer)
 
-    async def create(self, job: Job, limits: Limits, key: IdempotencyKey | None = None) -> Job:
+    async def create(
+        self, job: Job, limits: Limits, key: IdempotencyKey | None = None, *, since: int | None = None
+    ) -> Job:
         """Store a new job, take one unit of its owner's day, and claim its key, if it has one.
 
         Returns the job as it was stored: ``waiting`` when its owner has as many in flight as one user may, or others that wait,
         which is told; or the job that an earlier request with the same key made, or that has the same id, as it is now.
-        Raises QuotaExceeded, TooManyJobs, KeyReused, UserBlocked, AccountErasing, and JobDeleted when a job of this id was
-        there before.
+        ``since`` is when the caller was last known to be the job's owner, in milliseconds since the epoch; now unless told.
+        Raises QuotaExceeded, TooManyJobs, KeyReused, UserBlocked, AccountErasing, AccountErased, and JobDeleted when a job of
+        this id was there before.
         """
+        since = clock.now_milliseconds() if since is None else since
         limits = replace(limits, own_daily=await self.users.own_limit(job.user_id))
         if limits.daily_of(job.user_id) < job.units:
             raise QuotaExceeded(limits.daily_of(job.user_id))
         try:
-            return await self._create(job, limits, key)
+            return await self._create(job, limits, key, since)
         except UserIsFull:
-            return await self._create(replace(job, waiting=True), limits, key)
+            return await self._create(replace(job, waiting=True), limits, key, since)
 
     async def _create(
-        self, job: Job, limits: Limits, key: IdempotencyKey | None, instead_of: JobId | None = None
+        self, job: Job, limits: Limits, key: IdempotencyKey | None, since: int, instead_of: JobId | None = None
     ) -> Job:
         actions = [
             self._actions.put_job(job),
             self._actions.take_units(job, limits.daily_of(job.user_id)),
-            self._actions.count_in(job, unfinished=limits.unfinished, in_flight=limits.in_flight),
+            self._actions.count_in(job, unfinished=limits.unfinished, in_flight=limits.in_flight, since=since),
         ]
         if key is not None:
             actions.append(self._actions.claim_key(job, key.record_id(job.user_id), key.body_hash, instead_of))
         try:
             await aws.retrying(lambda: self._store(job, actions))
         except ClientError as error:
-            return await self._refused(job, limits, key, error)
+            return await self._refused(job, limits, key, since, error)
         return job
 
     async def _store(self, job: Job, actions: list[Action]) -> None:
@@ -136,21 +139,25 @@ class JobTable(JobReader):
         else:
             await self.writes.transact(actions)
 
-    async def _refused(self, job: Job, limits: Limits, key: IdempotencyKey | None, error: ClientError) -> Job:
+    async def _refused(
+        self, job: Job, limits: Limits, key: IdempotencyKey | None, since: int, error: ClientError
+    ) -> Job:
         """Say why a job was not stored, or find that it was. The reasons stand in the order of the actions."""
         stored, quota, user, claimed = [*failed_conditions(error), None, None, None, None][:4]
+        if user is not None:
+            standing.check(user, since)
         if stored is not None:
             return await self._found(job, stored, EventType.PENDING if job.waiting else None)
         if claimed is not None and key is not None:
             earlier = await self.get(JobId(str(claimed["target"])))
             if earlier.failure is not None and earlier.failure.code == QueueRefused.code:
                 # That request came to nothing and was told so: the key is free.
-                return await self._create(job, limits, key, instead_of=earlier.job_id)
+                return await self._create(job, limits, key, since, instead_of=earlier.job_id)
             if claimed.get("body") != key.body_hash:
                 raise KeyReused from error
             return earlier
-        if user is not None:
-            _check_standing(user, error)
+        if user is not None and "blockedAt" in user:
+            raise UserBlocked from error
         if user is not None and int(user.get("unfinishedJobs", 0)) >= limits.unfinished:
             raise TooManyJobs(limits.unfinished) from error
         if quota is not None:
@@ -159,15 +166,20 @@ class JobTable(JobReader):
             raise UserIsFull from error
         raise error
 
-    async def create_failed(self, job: Job) -> Job:
+    async def create_failed(self, job: Job, *, since: int | None = None) -> Job:
         """Store a job that fails before it began, and tell its owner; nothing is taken or counted for it.
 
-        Returns the job that has its id already, if there is one. Raises JobDeleted.
+        Returns the job that has its id already, if there is one; ``since`` is as ``create`` has it. Raises JobDeleted,
+        AccountErasing, AccountErased.
         """
+        since = clock.now_milliseconds() if since is None else since
+        actions = [self._actions.put_job(job), self._actions.takes_in(job.user_id, since)]
         try:
-            await aws.retrying(lambda: self.writes.write([self._actions.put_job(job)], _news(EventType.FAILED, job)))
+            await aws.retrying(lambda: self.writes.write(actions, _news(EventType.FAILED, job)))
         except ClientError as error:
-            stored = [*failed_conditions(error), None][0]
+            stored, user = [*failed_conditions(error), None, None][:2]
+            if user is not None:
+                standing.check(user, since)
             if stored is None:
                 raise
             return await self._found(job, stored, EventType.FAILED)
@@ -290,14 +302,6 @@ class JobTable(JobReader):
                 await self.writes.write(actions, _news(transition.event, transition.after))
         except ClientError as error:
             raise _conflict_of(error) or error from error
-
-
-def _check_standing(user: items.Item, error: ClientError) -> None:
-    """Raise what keeps a user from new jobs altogether, if that is what the row says."""
-    if "blockedAt" in user:
-        raise UserBlocked from error
-    if "erasingSince" in user:
-        raise AccountErasing from error
 
 
 def _news(event_type: EventType, job: Job) -> News:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from jobs import clock
 from jobs.errors import DarkroomError
-from jobs.ids import JobId, UserId
+from jobs.ids import JobId, UserId, is_anonymous
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 
@@ -169,3 +170,8 @@ class Caller:
     picture: str | None = None
     provider: str = "Cognito"
     groups: tuple[str, ...] = ()
+
+    @property
+    def since(self) -> int:
+        """When they were last known to be this user, in milliseconds since the epoch: whoever has no token is so by calling."""
+        return clock.now_milliseconds() if is_anonymous(self.user_id) else self.signed_in_at * 1000

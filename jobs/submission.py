@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class Request:
     """What a caller asks for, checked already. ``input_url`` is ``s3://bucket/key`` of the upload.
 
-    ``parameters`` and ``units`` are as ``Job`` has them.
+    ``parameters`` and ``units`` are as ``Job`` has them. ``since`` is when the caller was last known to be the user, in
+    milliseconds since the epoch; None for this moment.
     """
 
     user_id: UserId
@@ -32,6 +33,7 @@ class Request:
     units: int = 1
     retry_of: JobId | None = None
     request_id: str | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +55,13 @@ class Submission:
     async def submit(self, request: Request, key: IdempotencyKey | None = None) -> Submitted:
         """Store, send and charge a job; or store it to wait, and send what may fly of its owner's jobs, the oldest first.
 
-        The job is returned as it is then. Raises QuotaExceeded, TooManyJobs, KeyReused, CloudUnavailable (send again under
-        the same key: whether it was stored is unknown when every answer was lost), and QueueRefused: the job is
-        `failed`, nothing was charged and its key is free again. When not even that could be written, the job is accepted
-        after all: it is stored, and sent later.
+        The job is returned as it is then. Raises what ``JobTable.create`` raises, CloudUnavailable (send again under the same
+        key: whether it was stored is unknown when every answer was lost), and QueueRefused: the job is `failed`, nothing was
+        charged and its key is free again. When not even that could be written, the job is accepted after all: it is stored, and
+        sent later.
         """
         wanted = _new_job(request, new_job_id())
-        job = await self._table.create(wanted, self._limits, key)
+        job = await self._table.create(wanted, self._limits, key, since=request.since)
         if job.job_id != wanted.job_id:
             return Submitted(job=job, replayed=True)
         logger.info("A job was taken in", extra=_extra("job_taken_in", job) | {"waiting": job.waiting})
@@ -75,10 +77,10 @@ class Submission:
         """Store, send and charge the job of this id, for whose answer nobody waits: call it again until it returns.
 
         A job that has the id already was taken in before, and is sent only if it never was.
-        Raises QuotaExceeded, TooManyJobs, JobDeleted, CloudUnavailable.
+        Raises QuotaExceeded, TooManyJobs, UserBlocked, AccountErasing, AccountErased, JobDeleted, CloudUnavailable.
         """
         wanted = _new_job(request, job_id)
-        job = await self._table.create(wanted, self._limits)
+        job = await self._table.create(wanted, self._limits, since=request.since)
         if job.waiting:
             job = await self._after_admission(job)
         elif job.status is Status.PENDING:
@@ -93,12 +95,12 @@ class Submission:
     async def refuse(self, request: Request, job_id: JobId, reason: RequestError) -> Submitted:
         """Store the job of this id as one that failed for this reason, and tell its owner; nothing is taken for it.
 
-        A job that has the id already stays as it is. Raises JobDeleted, CloudUnavailable.
+        A job that has the id already stays as it is. Raises AccountErasing, AccountErased, JobDeleted, CloudUnavailable.
         """
         failure = Failure.of(reason, retryable=True)
         new = _new_job(request, job_id)
         wanted = replace(new, status=Status.FAILED, charge=Charge.RETURNED, failure=failure)
-        job = await self._table.create_failed(wanted)
+        job = await self._table.create_failed(wanted, since=request.since)
         return Submitted(job=job, replayed=job.created_at != wanted.created_at)
 
     async def admit(self, user_id: UserId, newest: Job | None = None) -> bool:

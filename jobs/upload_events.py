@@ -40,6 +40,8 @@ class Upload:
     key: str
     job_id: JobId
     """The same for each event about this object, however often and late it is told."""
+    signed_at: int
+    """When its link was signed, in milliseconds since the epoch; 0 when the key does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +176,14 @@ def read_key(key: str) -> Upload | None:
     match = _KEY.fullmatch(key)
     if match is None:
         return None
+    timestamp = int(match["timestamp"])
+    signed_at = timestamp if timestamp in _PLAUSIBLE else 0
     return Upload(
         user_id=UserId(match["user"]),
         device_id=match["device"],
         key=key,
-        job_id=_job_id_of(key, int(match["timestamp"])),
+        job_id=_job_id_of(key, signed_at),
+        signed_at=signed_at,
     )
 
 
@@ -188,7 +193,6 @@ def _read_record(record: _Record, bucket: str) -> Upload | None:
     return read_key(unquote_plus(record.s3.object.key))
 
 
-def _job_id_of(key: str, timestamp: int) -> JobId:
-    """Make of a key what ``new_job_id`` makes of chance: as long, and sorted by the key's time if that is in milliseconds."""
-    milliseconds = timestamp if timestamp in _PLAUSIBLE else 0
+def _job_id_of(key: str, milliseconds: int) -> JobId:
+    """Make of a key what ``new_job_id`` makes of chance: as long, and sorted by the key's time if it has one."""
     return JobId(f"job_{milliseconds:012x}{hashlib.sha256(key.encode()).hexdigest()[:16]}")

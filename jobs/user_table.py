@@ -7,13 +7,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from botocore.exceptions import ClientError
 
-from jobs import aws, clock
-from jobs.errors import UserBlocked
+from jobs import aws, clock, standing
+from jobs.errors import AccountErased, AccountErasing, UserBlocked
 from jobs.ids import UserId, is_anonymous
 from jobs.model import Caller
 
@@ -28,8 +29,9 @@ _LOOK_SECONDS: Final = 3.0
 _NEVER: Final = float("-inf")
 _REMEMBERED_SIGN_INS: Final = 10_000
 _REMEMBERED_LIMITS: Final = 10_000
-_OPERATORS_WORD: Final = frozenset({"userId", "blockedAt", "dailyLimit"})
+_OPERATORS_WORD: Final = frozenset({"blockedAt", "dailyLimit"})
 """What stays of a row when its user goes: else whoever is blocked would only have to erase the account."""
+_END_RESTS_ON: Final = _OPERATORS_WORD | {"erasingSince", "unfinishedJobs"}
 _BLOCKED_KEY: Final = "#blocked"
 """The row that names all who are blocked, for those who hold their sockets. No user can be called this."""
 
@@ -67,12 +69,22 @@ class UserTable:
         self._changes = 0
 
     async def note_sign_in(self, caller: Caller) -> None:
-        """Write the user's row unless this process already did for this sign-in."""
+        """Write the user's row unless this process already did for this sign-in; nothing is written while it is being erased.
+
+        Raises AccountErased for a sign-in from before the account was erased. A task that knows the sign-in does not ask again:
+        whatever writes for the user asks by itself.
+        """
         sign_in = (caller.user_id, caller.signed_in_at)
         if sign_in in self._seen:
             self._seen.move_to_end(sign_in)
             return
-        await aws.retrying(lambda: self._client.update_item(**self._sign_in_update(caller)))
+        try:
+            await aws.retrying(lambda: self._client.update_item(**self._sign_in_update(caller)))
+        except ClientError as error:
+            if aws.error_code(error) != "ConditionalCheckFailedException":
+                raise
+            await self._ask_erased(caller)
+            return
         self._seen[sign_in] = None
         if len(self._seen) > _REMEMBERED_SIGN_INS:
             self._seen.popitem(last=False)
@@ -92,6 +104,16 @@ class UserTable:
             daily_limit=_limit(item),
             is_blocked="blockedAt" in item,
         )
+
+    async def admit(self, user_id: UserId, since: int, *, though_blocked: bool = False) -> None:
+        """Ask the row itself, for what no write would ask; ``since`` is when the caller was last known to be the user.
+
+        Raises UserBlocked, AccountErasing, AccountErased.
+        """
+        row = await self._read(user_id)
+        standing.check(row, since)
+        if "blockedAt" in row and not though_blocked:
+            raise UserBlocked
 
     async def own_limit(self, user_id: UserId) -> int | None:
         """Return the user's own units a day, None where the service's hold: ``LATE_SECONDS`` old at most, none when set here."""
@@ -170,52 +192,64 @@ class UserTable:
             self._looked_at = time.monotonic()
             logger.warning("It cannot be read who is blocked", extra={"action": "read_blocked"}, exc_info=True)
 
-    async def begin_erasing(self, user_id: UserId) -> None:
-        """Let no new job of the user's be stored from now on, until ``erase`` has ended it."""
-        await self._update(
-            user_id,
-            UpdateExpression="SET erasingSince = if_not_exists(erasingSince, :now)",
-            ExpressionAttributeValues={":now": clock.iso(clock.now_milliseconds())},
-        )
+    async def begin_erasing(self, user_id: UserId, since: int | None = None) -> None:
+        """Let nothing new of the user's be stored from now on, until ``erase`` has ended it.
+
+        ``since`` is when the caller was last known to be the user, now unless told. Raises AccountErased.
+        """
+        now = clock.now_milliseconds()
+        try:
+            await self._update(
+                user_id,
+                UpdateExpression="SET erasingSince = if_not_exists(erasingSince, :now)",
+                ConditionExpression=standing.NOT_ERASED_SINCE,
+                ExpressionAttributeValues={":now": clock.iso(now), ":since": now if since is None else since},
+            )
+        except ClientError as error:
+            if aws.error_code(error) != "ConditionalCheckFailedException":
+                raise
+            raise AccountErased from error
 
     async def erase(self, user_id: UserId, *, whatever_it_counts: bool = False) -> bool:
-        """Take the row away, last of all; returns False, and does nothing, while it counts jobs that have not ended.
+        """End the row, last of all; returns False, and does nothing, while it counts jobs that have not ended.
 
-        What an operator has said of the user stays, without a word about the person.
+        What stays is the id, what an operator has said of the user, and when the account was erased: else who had signed in before,
+        or had a link signed, would bring it back.
         """
         row = await self._read(user_id)
-        aliases = {f"#n{number}": name for number, name in enumerate(sorted(row.keys() - _OPERATORS_WORD))}
-        no_jobs = "(attribute_not_exists(unfinishedJobs) OR unfinishedJobs <= :counted)"
-        counted = {":counted": int(row.get("unfinishedJobs", 0)) if whatever_it_counts else 0}
+        if "erasingSince" not in row:
+            return True  # another one has ended it meanwhile
+        if row.get("unfinishedJobs", 0) > 0 and not whatever_it_counts:
+            return False
         try:
-            if row.keys() & _OPERATORS_WORD - {"userId"}:
-                change = {"UpdateExpression": f"REMOVE {', '.join(aliases)}", "ExpressionAttributeNames": aliases}
-                if aliases:
-                    await self._update(
-                        user_id, ConditionExpression=no_jobs, ExpressionAttributeValues=counted, **change
-                    )
-            else:
-                await self._delete(
-                    user_id,
-                    f"attribute_not_exists(blockedAt) AND attribute_not_exists(dailyLimit) AND {no_jobs}",
-                    counted,
-                )
+            await self._put_end(user_id, row)
         except ClientError as error:
             if aws.error_code(error) != "ConditionalCheckFailedException":
                 raise
             return False
         finally:
             self._limits.pop(user_id, None)
+            for sign_in in [sign_in for sign_in in self._seen if sign_in[0] == user_id]:
+                del self._seen[sign_in]
         return True
 
-    async def _delete(self, user_id: UserId, condition: str, values: Mapping[str, Any]) -> None:
-        delete: dict[str, Any] = {
+    async def _put_end(self, user_id: UserId, row: Mapping[str, Any]) -> None:
+        """Put what stays in the place of a row that is still as it was read."""
+        stays = {name: row[name] for name in _OPERATORS_WORD & row.keys()}
+        there, gone = sorted(_END_RESTS_ON & row.keys()), sorted(_END_RESTS_ON - row.keys())
+        conditions = [f"{name} = :{name}" for name in there] + [f"attribute_not_exists({name})" for name in gone]
+        put: dict[str, Any] = {
             "TableName": self._table,
-            "Key": {"userId": user_id},
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": values,
+            "Item": {"userId": user_id, "erasedAt": clock.now_milliseconds(), **stays},
+            "ConditionExpression": " AND ".join(conditions),
+            "ExpressionAttributeValues": {f":{name}": row[name] for name in there},
         }
-        await aws.retrying(lambda: self._client.delete_item(**delete))
+        await aws.retrying(lambda: self._client.put_item(**put))
+
+    async def _ask_erased(self, caller: Caller) -> None:
+        """Raise AccountErased unless the account is still being erased, which its owner may have to see through."""
+        with suppress(AccountErasing):
+            await self.admit(caller.user_id, caller.since, though_blocked=True)
 
     async def _update(self, user_id: UserId, **change: Any) -> None:
         await aws.retrying(lambda: self._client.update_item(TableName=self._table, Key={"userId": user_id}, **change))
@@ -267,9 +301,10 @@ class UserTable:
             "TableName": self._table,
             "Key": {"userId": caller.user_id},
             "UpdateExpression": "SET " + ", ".join(sets),
+            "ConditionExpression": standing.TAKES_IN,
             "ExpressionAttributeNames": {"#provider": "provider"},
             "ExpressionAttributeValues": {f":{name}": value for name, value in values.items()}
-            | {":provider": caller.provider, ":now": now},
+            | {":provider": caller.provider, ":now": now, ":since": caller.since},
         }
 
 

@@ -8,7 +8,7 @@ from jobs import clock, items, queue_place
 from jobs.control import Canceled
 from jobs.events import EventBus, JobProgress
 from jobs.files import Files
-from jobs.model import JSON, Job, Quota
+from jobs.model import JSON, Charge, Job, Quota, Status
 from jobs.queue_place import Place
 
 
@@ -90,9 +90,17 @@ def plain_view(job: Job) -> dict[str, JSON]:
         "updatedAt": clock.iso(job.updated_at),
         **_use_view(job),
         **_output_view(job),
+        "charged": _is_charged(job),
         **_failure_view(job),
     }
     return {name: value for name, value in view.items() if value is not None}
+
+
+def _is_charged(job: Job) -> bool | None:
+    """Tell what became of the units of a job that did not succeed."""
+    if job.status not in (Status.FAILED, Status.CANCELED):
+        return None
+    return job.charge is Charge.CHARGED and job.units > 0
 
 
 def _use_view(job: Job) -> dict[str, JSON]:

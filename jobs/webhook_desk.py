@@ -36,12 +36,18 @@ class WebhookDesk:
         self._check = check
 
     async def register(
-        self, user_id: UserId, url: str, *, events: tuple[EventType, ...] | None, description: str | None
+        self,
+        user_id: UserId,
+        url: str,
+        *,
+        events: tuple[EventType, ...] | None,
+        description: str | None,
+        since: int | None = None,
     ) -> Webhook:
-        """Store a webhook, for the ends of jobs unless told. Raises InvalidRequest and TooManyWebhooks."""
+        """Store a webhook, for the ends of jobs unless told. Raises InvalidRequest, and what ``WebhookTable.add`` raises."""
         await self._check(url, user_id)
         webhook = new_webhook(user_id, url, events or USUAL_EVENTS, description)
-        await self._table.add(webhook)
+        await self._table.add(webhook, since=since)
         return webhook
 
     async def of_user(self, user_id: UserId) -> tuple[Webhook, ...]:

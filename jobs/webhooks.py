@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
-from jobs import aws, clock
-from jobs.actions import cancellation_codes
+from jobs import aws, clock, standing
+from jobs.actions import failed_conditions
 from jobs.errors import CloudUnavailable, TooManyWebhooks, WebhookNotFound
 from jobs.events import EventType
 from jobs.ids import UserId
+from jobs.items import Item
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -31,7 +32,6 @@ CACHE_SECONDS: Final = 10.0
 _EVENTS: Final = frozenset(EventType)
 _CACHED_USERS: Final = 10_000
 _COUNTER: Final = "#count"
-_CONDITION_FAILED: Final = "ConditionalCheckFailed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +75,18 @@ def new_webhook(user_id: UserId, url: str, events: tuple[EventType, ...], descri
 class WebhookTable:
     """Keeps webhooks, ten a user at most, and remembers for a few seconds who has which. All errors may be CloudUnavailable."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str, users_table: str) -> None:
         self._client = client
         self._table = table
+        self._users_table = users_table
         self._cache: OrderedDict[UserId, tuple[float, tuple[Webhook, ...]]] = OrderedDict()
 
-    async def add(self, webhook: Webhook) -> None:
-        """Store a new webhook. Raises TooManyWebhooks."""
+    async def add(self, webhook: Webhook, *, since: int | None = None) -> None:
+        """Store a new webhook; ``since`` is when the caller was last known to be its owner, now unless told.
+
+        Raises TooManyWebhooks, AccountErasing, AccountErased.
+        """
+        since = clock.now_milliseconds() if since is None else since
         put = {
             "TableName": self._table,
             "Item": _item(webhook),
@@ -91,10 +96,13 @@ class WebhookTable:
             "ConditionExpression": "attribute_not_exists(webhooks) OR webhooks < :most"
         }
         count["ExpressionAttributeValues"][":most"] = MAX_WEBHOOKS
-        stored, counted = await self._transact({"Put": put}, {"Update": count})
+        takes_in = standing.required(self._users_table, webhook.user_id, since)
+        stored, counted, user = await self._transact({"Put": put}, {"Update": count}, takes_in)
         self._forget(webhook.user_id)
+        if user is not None:
+            standing.check(user, since)
         # The id is fresh, so one that is there already is our own: an attempt whose answer was lost has landed.
-        if stored and not counted:
+        if stored is None and counted is not None:
             raise TooManyWebhooks(MAX_WEBHOOKS)
 
     async def remove(self, webhook: Webhook) -> None:
@@ -183,19 +191,19 @@ class WebhookTable:
             "ExpressionAttributeValues": {":delta": delta},
         }
 
-    async def _transact(self, *actions: dict[str, Any]) -> list[bool]:
-        """Do all of it or nothing; returns for each action whether its condition held."""
+    async def _transact(self, *actions: dict[str, Any]) -> list[Item | None]:
+        """Do all of it or nothing; returns for each action None, or what stood in its way."""
 
-        async def once() -> list[bool]:
+        async def once() -> list[Item | None]:
             try:
                 await self._client.transact_write_items(TransactItems=cast(Any, list(actions)))
             except ClientError as error:
-                codes = cancellation_codes(error)
-                if _CONDITION_FAILED in codes:
-                    return [code != _CONDITION_FAILED for code in codes]
+                obstacles = failed_conditions(error)
+                if any(obstacle is not None for obstacle in obstacles):
+                    return obstacles
                 # What is left of a transaction's reasons is that others were at it, or too many.
-                raise (CloudUnavailable() if codes else error) from error
-            return [True for _ in actions]
+                raise (CloudUnavailable() if obstacles else error) from error
+            return [None for _ in actions]
 
         return await aws.retrying(once)
 

@@ -36,7 +36,7 @@ class _Sink:
 
 
 class ZipStream:
-    """Gives the archive's bytes as its files come. Memory: a chunk, and some hundred bytes for each file's name."""
+    """Gives the archive's bytes as its files come. Memory: a chunk, and some hundred bytes a file."""
 
     def __init__(self) -> None:
         self._sink = _Sink()

@@ -184,7 +184,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
     return Caller(
         user_id=UserId(claims["sub"]),
         expires_at=int(claims["exp"]),
-        signed_in_at=int(claims.get("auth_time", 0)),
+        signed_in_at=int(claims.get("auth_time", claims.get("iat", 0))),
         email=_text(claims.get("email")),
         name=_text(claims.get("name")),
         picture=_text(claims.get("picture")),

@@ -27,7 +27,15 @@ def make_intake(
         dead_letters_url=settings.upload_events_dlq_url,
         visibility_seconds=settings.lease_seconds,
     )
-    return UploadIntake(queue, submission, lambda upload: _request_of(upload, ground.files), watch, ground.registry)
+    files = ground.files
+    return UploadIntake(
+        queue,
+        submission,
+        lambda upload: _request_of(upload, files),
+        watch,
+        lambda upload: files.delete_upload(files.upload_url(upload.key)),
+        ground.registry,
+    )
 
 
 def _request_of(upload: Upload, files: Files) -> Request:
@@ -36,4 +44,5 @@ def _request_of(upload: Upload, files: Files) -> Request:
         pipeline=parking_report.NAME,
         input_url=files.upload_url(upload.key),
         parameters={"deviceId": upload.device_id},
+        since=upload.signed_at,
     )

@@ -35,7 +35,7 @@ class WebhookGround:
 
 def webhook_ground(clients: Clients, settings: Settings) -> WebhookGround:
     """Put together what keeps webhooks and orders their deliveries."""
-    table = WebhookTable(clients.dynamodb, settings.webhooks_table)
+    table = WebhookTable(clients.dynamodb, settings.webhooks_table, settings.users_table)
     queue = WebhookQueue(clients.sqs, clients.receiver, url=settings.webhook_deliveries_queue_url)
     return WebhookGround(
         table=table,

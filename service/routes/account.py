@@ -13,9 +13,8 @@ from aiohttp import hdrs, web
 
 from jobs import clock
 from jobs.accounts import Erased
-from jobs.errors import AccountErasing, CloudUnavailable, ExportUnderWay
-from jobs.ids import UserId
-from jobs.model import JSON
+from jobs.errors import AccountErasing, CloudUnavailable, ExportUnderWay, RequestError
+from jobs.model import JSON, Caller
 from service import keys
 from service.openapi import answers
 from service.openapi.operations import JSON_TYPE, Answer, AnswerHeader, Tag, operation
@@ -43,7 +42,8 @@ WRITE_SECONDS: Final = 30.0
 )
 async def erase(request: web.Request) -> web.Response:
     """Erase the caller's account, or as much of it as can be in one request: then it is asked for once more."""
-    erased = await request.app[keys.SERVICES].accounts.erase(request[keys.CALLER].user_id)
+    caller = request[keys.CALLER]
+    erased = await request.app[keys.SERVICES].accounts.erase(caller.user_id, caller.since)
     if erased.is_complete:
         return web.json_response(_view(erased))
     headers = {hdrs.RETRY_AFTER: str(ERASE_AGAIN_SECONDS)}
@@ -55,7 +55,7 @@ async def erase(request: web.Request) -> web.Response:
 )
 async def export(request: web.Request) -> web.StreamResponse:
     """Hand over all that is the caller's as a ZIP archive, while it is read."""
-    user_id = request[keys.CALLER].user_id
+    caller = request[keys.CALLER]
     day = clock.utc_day(clock.now_milliseconds())
     headers = {
         hdrs.CONTENT_TYPE: "application/zip",
@@ -63,21 +63,22 @@ async def export(request: web.Request) -> web.StreamResponse:
         "X-Accel-Buffering": "no",  # proxies of nginx's kind would keep it back, or on their disk
     }
     response = web.StreamResponse(headers=headers)
-    with request.app[keys.SERVICES].exports.reserving(user_id):
+    with request.app[keys.SERVICES].exports.reserving(caller.user_id):
         try:
-            await _send(request, response, user_id)
-        except (CloudUnavailable, ConnectionError, TimeoutError) as error:
+            await _send(request, response, caller)
+        except (CloudUnavailable, RequestError, ConnectionError, TimeoutError) as error:
             if not response.prepared:
                 raise
-            # Most often the client has left.
+            # Most often the client has left; or the caller was blocked meanwhile, or has erased the account.
             reason = type(error).__name__
             logger.info("An export was broken off", extra={"action": "export_broken_off", "reason": reason})
             _break_off(request)
     return response
 
 
-async def _send(request: web.Request, response: web.StreamResponse, user_id: UserId) -> None:
-    async with asyncio.timeout(EXPORT_SECONDS), aclosing(request.app[keys.SERVICES].exports.archive(user_id)) as chunks:
+async def _send(request: web.Request, response: web.StreamResponse, caller: Caller) -> None:
+    archive = request.app[keys.SERVICES].exports.archive(caller.user_id, caller.since)
+    async with asyncio.timeout(EXPORT_SECONDS), aclosing(archive) as chunks:
         async for chunk in chunks:
             if not response.prepared:
                 await response.prepare(request)

@@ -82,7 +82,7 @@ async def retry(request: web.Request) -> web.Response:
     """Start a new job of an ended one's input."""
     key = read_key(request)
     submitted = await request.app[keys.SERVICES].control.retry(
-        await find(request), key, request_id=request[keys.REQUEST_ID]
+        await find(request), key, request_id=request[keys.REQUEST_ID], since=request[keys.CALLER].since
     )
     return await accepted(request, submitted)
 

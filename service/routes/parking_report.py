@@ -77,6 +77,7 @@ async def _answer_of_its_own_job(
         input_url=url,
         parameters=wish.model_dump(mode="json", by_alias=True, exclude_none=True),
         request_id=request[keys.REQUEST_ID],
+        since=request[keys.CALLER].since,
     )
     try:
         taken_in = await request.app[keys.SERVICES].submission.take_in(wanted, upload.job_id)

@@ -86,6 +86,7 @@ async def submit(
         parameters=asked,
         units=units,
         request_id=request[keys.REQUEST_ID],
+        since=request[keys.CALLER].since,
     )
     return await request.app[keys.SERVICES].submission.submit(wanted, key)
 

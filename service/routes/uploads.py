@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from jobs.errors import InvalidRequest, Unauthorized
+from jobs.errors import AccountErasing, InvalidRequest, Unauthorized
 from jobs.ids import is_anonymous
 from service import keys
 from service.bodies import read_object
@@ -17,7 +17,9 @@ from service.routes.pipelines import PIPELINES, UNNAMED
 from service.schemas import UploadRequest, parse
 
 
-@operation("signUpload", Tag.START, {200: answers.UploadLink}, body=UploadRequest | ParkingPhoto)
+@operation(
+    "signUpload", Tag.START, {200: answers.UploadLink}, body=UploadRequest | ParkingPhoto, raises=(AccountErasing,)
+)
 async def presign(request: web.Request) -> web.Response:
     """Sign a PUT of one photo, straight to S3."""
     body = await read_object(request)
@@ -26,6 +28,9 @@ async def presign(request: web.Request) -> web.Response:
     if pipeline not in SIGNERS:
         raise InvalidRequest(f"pipeline must be one of {', '.join(SIGNERS)}", field="pipeline")
     _check_caller(request, pipeline)
+    caller = request[keys.CALLER]
+    # A link is no write that could be refused, and a photo may start a job by itself.
+    await request.app[keys.SERVICES].users.admit(caller.user_id, caller.since)
     link = await SIGNERS[pipeline](request, photo, body)
     return web.json_response(
         {

@@ -9,7 +9,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from jobs import clock
-from jobs.errors import DeliveryNotFound, InvalidRequest, TooManyWebhooks, WebhookDisabled, WebhookNotFound
+from jobs.errors import (
+    AccountErasing,
+    DeliveryNotFound,
+    InvalidRequest,
+    TooManyWebhooks,
+    WebhookDisabled,
+    WebhookNotFound,
+)
 from jobs.ids import UserId
 from jobs.model import JSON
 from jobs.webhook_deliveries import Delivery
@@ -25,12 +32,22 @@ from service.schemas import DeliveriesRequest, WebhookRequest, parse
 _WEBHOOK_ID: Final = re.compile(r"wh_[0-9a-f]{28}")
 
 
-@operation("registerWebhook", Tag.WEBHOOKS, {201: answers.NewWebhook}, body=WebhookRequest, raises=(TooManyWebhooks,))
+@operation(
+    "registerWebhook",
+    Tag.WEBHOOKS,
+    {201: answers.NewWebhook},
+    body=WebhookRequest,
+    raises=(TooManyWebhooks, AccountErasing),
+)
 async def register(request: web.Request) -> web.Response:
     """Register a webhook; the answer alone holds its secret."""
     wanted = parse(WebhookRequest, await read_object(request))
     webhook = await _desk(request).register(
-        _user(request), wanted.url, events=wanted.wanted_events, description=wanted.description
+        _user(request),
+        wanted.url,
+        events=wanted.wanted_events,
+        description=wanted.description,
+        since=request[keys.CALLER].since,
     )
     return web.json_response(_view(webhook) | {"secret": webhook.secret}, status=HTTPStatus.CREATED)
 

@@ -11,7 +11,7 @@ import pytest
 from consumers.uploads import Outcome
 from jobs import clock
 from jobs.aws import Clients
-from jobs.errors import JobDeleted
+from jobs.errors import JobDeleted, JobNotFound
 from jobs.events import EventType, JobEvent
 from jobs.ids import UserId
 from jobs.job_table import JobTable, Tables
@@ -278,3 +278,46 @@ async def test_whose_jobs_fill_the_flight_has_the_next_one_watched(stage: Stage,
     assert [user] == running.watched
     assert [job_id_of(first)] == await stage.ground.messages()
     assert (await stage.ground.table.get(job_id_of(second))).waiting
+
+
+@pytest.mark.parametrize("word", ["none", "blocked", "no units"])
+async def test_a_link_signed_before_an_erasure_brings_nothing_afterwards(
+    stage: Stage, user: UserId, key: str, word: str
+) -> None:
+    """The photo is taken away and nobody is told, whatever an operator has said; a link signed afterwards is as good as any."""
+    users = stage.ground.table.users
+    if word == "no units":
+        await users.set_daily_limit(user, 0)
+    await users.set_blocked(user, word == "blocked")
+    await users.begin_erasing(user)
+    await users.erase(user)
+    await stage.put(key)
+    async with stage.intake() as running:
+        await running.until(Outcome.REFUSED)
+        await users.set_blocked(user, False)
+        await users.set_daily_limit(user, None)
+        later = key_of(user)
+        await stage.put(later)
+        await running.until(Outcome.TAKEN)
+
+    with pytest.raises(JobNotFound):
+        await stage.ground.table.get(job_id_of(key))
+    listed = await stage.ground.clients.s3.list_objects_v2(Bucket=stage.bucket, Prefix=f"reports/{user}/")
+    assert [later] == [found["Key"] for found in listed["Contents"]]
+    assert {job_id_of(later)} == {
+        job_id for job_id, *_ in await story.log_of(stage.ground.clients, stage.ground.tables, user)
+    }
+
+
+async def test_a_photo_that_arrives_during_an_erasure_goes_with_the_account(
+    stage: Stage, user: UserId, key: str
+) -> None:
+    """The erasure may have looked through the files already."""
+    await stage.ground.table.users.begin_erasing(user)
+    await stage.put(key)
+    async with stage.intake() as running:
+        await running.until(Outcome.REFUSED)
+
+    listed = await stage.ground.clients.s3.list_objects_v2(Bucket=stage.bucket, Prefix=f"reports/{user}/")
+    assert 0 == listed["KeyCount"]
+    assert [] == await story.log_of(stage.ground.clients, stage.ground.tables, user)

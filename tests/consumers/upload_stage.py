@@ -103,7 +103,13 @@ class Stage:
         """Take uploads in for the length of the block."""
         registry, watched = CollectorRegistry(), list[UserId]()
         intake = UploadIntake(
-            queue or self.queue, submission or self.submission(), self.request_of, watched.append, registry, limits
+            queue or self.queue,
+            submission or self.submission(),
+            self.request_of,
+            watched.append,
+            lambda upload: self.ground.files.delete_upload(f"s3://{self.bucket}/{upload.key}"),
+            registry,
+            limits,
         )
         intake.start()
         try:
@@ -121,6 +127,7 @@ class Stage:
             pipeline="parking-report",
             input_url=f"s3://{self.bucket}/{upload.key}",
             parameters={"deviceId": upload.device_id},
+            since=upload.signed_at,
         )
 
 

@@ -12,7 +12,9 @@ from jobs.aws import AWSConfig, Clients, open_clients
 from jobs.events import InProcessBus
 from jobs.job_table import JobTable, Tables
 from jobs.work_queue import WorkQueue
+from tests.jobs.estate import Estate
 from tests.jobs.ground import Ground, open_ground
+from tests.jobs.parking_lot import open_lot
 
 # ``.venv/bin/pytest tests/jobs/test_life.py --hypothesis-profile=search`` looks for lives that the suite does not live through.
 settings.register_profile("search", derandomize=False, max_examples=400)
@@ -45,3 +47,10 @@ async def unreachable_queue() -> AsyncIterator[WorkQueue]:
         config = AWSConfig(region="us-east-1", endpoint_url=url, access_key_id="nobody", secret_access_key="nothing")
         async with open_clients(config) as clients:
             yield WorkQueue(clients.sqs, clients.receiver, url=f"{url}/000000000000/jobs", visibility_seconds=20)
+
+
+@pytest.fixture
+def estate(clients: Clients, ground: Ground, cloud_environment: Mapping[str, str]) -> Estate:
+    """Open all that a user can have here."""
+    lot = open_lot(clients, ground.tables, cloud_environment)
+    return Estate(ground=ground, environment=cloud_environment, lot=lot)

@@ -73,15 +73,15 @@ class Estate:
             control,
             self.files,
             self._parking(dynamodb),
-            WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"]),
+            WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"], self.ground.tables.users),
             self.ground.bus,
             replace(ErasureTimes(pause=0.01), **times),
         )
 
-    def exports(self) -> Exports:
-        """Open what hands over."""
-        dynamodb = self.ground.clients.dynamodb
-        webhooks = WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"])
+    def exports(self, client: object = None) -> Exports:
+        """Open what hands over, on a client that misbehaves if one is given."""
+        dynamodb = cast(Any, client or self.ground.clients.dynamodb)
+        webhooks = WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"], self.ground.tables.users)
         return Exports(self._rows(dynamodb), self.ground.table, self.files, self._parking(dynamodb), webhooks)
 
     @property
@@ -144,11 +144,12 @@ class Estate:
         output = replace(output_of(job), url=url)
         return await self.ground.table.apply(job, moves.completed("me", output, clock.now_milliseconds()))
 
-    async def webhook(self, user: UserId) -> None:
+    async def webhook(self, user: UserId, since: int | None = None) -> None:
         """Have a webhook that something was delivered to."""
         dynamodb = self.ground.clients.dynamodb
         webhook = new_webhook(user, "https://example.com/secret-path", (EventType.COMPLETED,), None)
-        await WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"]).add(webhook)
+        table = WebhookTable(dynamodb, self.environment["WEBHOOKS_TABLE"], self.ground.tables.users)
+        await table.add(webhook, since=since)
         order = Order(
             user_id=user,
             webhook_id=webhook.webhook_id,

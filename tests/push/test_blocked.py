@@ -62,7 +62,7 @@ async def test_a_blocked_user_is_told_and_closed_for_good(theatre: Theatre, bloc
 
     for told, code in ends:
         assert (["error"], 4403) == ([message["type"] for message in told], code)
-        assert ("forbidden", UserBlocked().message) == (told[0]["data"]["code"], told[0]["data"]["message"])
+        assert ("user_blocked", UserBlocked().message) == (told[0]["data"]["code"], told[0]["data"]["message"])
     await bob.read_versions(1)
 
 
@@ -79,7 +79,7 @@ async def test_whoever_is_blocked_already_does_not_get_in(theatre: Theatre) -> N
     told, code = await client.read_end()
     await push.connect_live("bob")
 
-    assert (4403, UserBlocked().message) == (code, told[0]["data"]["message"])
+    assert (4403, "user_blocked") == (code, told[0]["data"]["code"])
 
 
 async def test_nothing_is_asked_while_nobody_is_connected(theatre: Theatre, blocked: Blocked) -> None:
@@ -105,7 +105,7 @@ async def test_an_erased_account_is_left_by_all_its_clients(theatre: Theatre, bl
     told, code = await alice.read_end()
 
     assert (["error"], 4403) == ([message["type"] for message in told], code)
-    assert "This account was erased" == told[0]["data"]["message"]
+    assert "account_erased" == told[0]["data"]["code"]
     await bob.assert_silent()
 
 

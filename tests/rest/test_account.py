@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError
 
 from jobs import clock
+from jobs.accounts_export import MOST_AT_ONCE
 from jobs.errors import ExportUnderWay
+from jobs.ids import UserId
 from tests.rest.api import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -41,6 +45,11 @@ def bearer(api: Api) -> dict[str, str]:
     return {"Authorization": f"Bearer {api.issuer.id_token(api.user)}"}
 
 
+def later(api: Api) -> str:
+    """Sign the caller in once more, after whatever has just happened."""
+    return api.issuer.id_token(api.user, auth_time=int(time.time()) + 1)
+
+
 def lines(archive: zipfile.ZipFile, name: str) -> list[Any]:
     """Read a table of the archive."""
     return [json.loads(line) for line in archive.read(name).splitlines()]
@@ -54,37 +63,68 @@ async def with_pictures(api: Api, *sizes_bytes: int) -> None:
 
 
 async def test_erasing_takes_all_and_says_what(api: Api, as_other: Callable[[], Api]) -> None:
-    """A plain DELETE; whoever calls again with the same token begins anew, but for the day's quota."""
+    """A plain DELETE; whoever signs in again begins anew, but for the day's quota."""
     other = as_other()
     kept = await other.ended()
     await api.ended()
     await api.started()
     token = api.issuer.id_token(api.user, email="alice@example.com")
     answer = await api.delete("/user/me", token=token)
-    me = (await api.get("/user/me", token=token)).body
-    again = await api.delete("/user/me")
+    fresh = later(api)
+    me = (await api.get("/user/me", token=fresh)).body
 
     counts = answer.body["erased"]
     assert (200, True, 2, 1) == (answer.status, answer.body["complete"], counts["jobs"], counts["files"])
     assert {"jobs", "files", "events", "sightings", "reports", "webhooks"} == counts.keys()
-    assert [] == (await api.get("/jobs")).body["jobs"]
-    assert ("", "", 0, 1) == (me["email"], me["createdAt"], me["totalImages"], me["usedToday"])
-    assert (200, {"complete": True, "erased": dict.fromkeys(counts, 0)}) == (again.status, again.body)
+    assert [] == (await api.get("/jobs", token=fresh)).body["jobs"]
+    assert ("", 0, 1) == (me["email"], me["totalImages"], me["usedToday"])
     assert kept == (await other.get(f"/jobs/{kept}")).body["jobId"]
 
 
+@pytest.mark.parametrize("is_remembered", [False, True])
+async def test_a_token_from_before_the_erasure_writes_nothing(api: Api, is_remembered: bool) -> None:
+    """It is 401, so that clients sign in anew; also where a task remembers the sign-in, for all that would be written."""
+    then = int(time.time()) - 60
+    token = api.issuer.id_token(api.user, email="alice@example.com", auth_time=then)
+    await api.get("/user/me", token=token)
+    await api.delete("/user/me", token=token)
+    if is_remembered:  # as on another task
+        api.services.users._seen[api.user, then] = None
+    photo = {"fileName": "a.jpg", "contentType": "image/jpeg", "fileSize": 7}
+    asked = {
+        "/diary": {"text": "친구와 공원을 산책했다.", "date": "2026-11-20"},
+        "/upload": photo,
+        "/webhooks": WEBHOOK,
+    }
+    refused = [await api.post(path, body, token=token) for path, body in asked.items()]
+    refused.append(await api.get("/user/me/export", token=token))
+    refused.append(await api.delete("/user/me", token=token))
+    row = await api.clients.dynamodb.get_item(TableName=api.tables.users, Key={"userId": api.user})
+
+    assert {(401, "unauthorized")} == {answer.error for answer in refused}
+    assert {"userId", "erasedAt"} == row["Item"].keys()
+    assert await api.has_left_nothing()
+    assert 200 == (await api.post("/upload", photo, token=later(api))).status
+
+
 async def test_an_erasure_that_takes_long_asks_to_be_sent_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """202 and when; nothing new can be started until it has ended."""
+    """202 and when; nothing new can be started, and nothing handed over, until it has ended."""
     from jobs.accounts import ErasureTimes  # noqa: PLC0415 - for this test alone
 
     await api.started()
     monkeypatch.setattr(api.services.accounts, "_times", ErasureTimes(most=0))
     answer = await api.delete("/user/me")
-    refused = await api.post("/generate", {"fileKey": await api.uploaded(), "style": "professional"})
+    photo = {"fileName": "a.jpg", "contentType": "image/jpeg", "fileSize": 7}
+    refused = [
+        await api.post("/generate", {"fileKey": await api.uploaded(), "style": "professional"}),
+        await api.post("/upload", photo),
+        await api.post("/webhooks", WEBHOOK),
+        await api.get("/user/me/export"),
+    ]
     monkeypatch.setattr(api.services.accounts, "_times", ErasureTimes())
 
     assert (202, False, "1") == (answer.status, answer.body["complete"], answer.headers["Retry-After"])
-    assert (409, "account_erasing") == refused.error
+    assert [(409, "account_erasing")] * 4 == [answer.error for answer in refused]
     assert 200 == (await api.delete("/user/me")).status
 
 
@@ -184,6 +224,28 @@ async def test_only_one_export_of_a_caller_is_under_way(api: Api, as_other: Call
 
     assert (429, ExportUnderWay.code) == refused.error
     await exported(api)
+
+
+async def test_a_task_hands_over_a_few_accounts_at_once(api: Api) -> None:
+    """One more is told when to come again."""
+    with ExitStack() as stack:
+        for number in range(MOST_AT_ONCE):
+            stack.enter_context(api.services.exports.reserving(UserId(f"{api.user}-{number}")))
+        refused = await api.get("/user/me/export")
+
+    assert (429, ExportUnderWay.code) == refused.error
+    assert int(refused.headers["Retry-After"]) > 0
+    await exported(api)
+
+
+async def test_an_export_is_cut_when_its_caller_is_blocked(api: Api) -> None:
+    """Within a file or so, and not at the end of an hour."""
+    await with_pictures(api, *[8 * MEBIBYTE] * 4)
+    async with api.http.get("/user/me/export", headers=bearer(api)) as response:
+        await response.content.readexactly(1000)
+        await api.services.users.set_blocked(api.user, True)
+        with pytest.raises(ClientPayloadError):
+            await response.read()
 
 
 async def test_an_export_that_breaks_does_not_pass_for_a_whole_one(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,14 @@ async def test_an_id_token_tells_who_calls(verifier: TokenVerifier, issuer: Issu
     assert caller.expires_at > time.time()
 
 
+async def test_a_sign_in_without_a_time_is_as_old_as_its_token(verifier: TokenVerifier, issuer: Issuer) -> None:
+    """Or whoever has erased the account could never come back."""
+    now = int(time.time())
+    caller = await verifier.verify(issuer.id_token("alice", auth_time=None, iat=now))
+
+    assert now == caller.signed_in_at
+
+
 async def test_an_access_token_works_too(verifier: TokenVerifier, issuer: Issuer) -> None:
     """It knows no e-mail, and the provider only as a group."""
     groups = ["us-east-1_Tests_Google", "operators"]

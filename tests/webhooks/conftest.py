@@ -55,7 +55,7 @@ async def webhooks(
     """Open the ground."""
     queue_url = (await clients.sqs.create_queue(QueueName=new_job_id()))["QueueUrl"]
     queue = WebhookQueue(clients.sqs, clients.receiver, url=queue_url)
-    table = WebhookTable(clients.dynamodb, cloud_environment["WEBHOOKS_TABLE"])
+    table = WebhookTable(clients.dynamodb, cloud_environment["WEBHOOKS_TABLE"], tables.users)
     deliveries = DeliveryTable(clients.dynamodb, cloud_environment["WEBHOOK_DELIVERIES_TABLE"])
     addresses, bus = Addresses(allow_private=True, lookup=_here), InProcessBus()
     files = Files(

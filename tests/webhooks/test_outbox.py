@@ -33,7 +33,9 @@ class Counting:
 async def test_who_has_no_webhook_costs_one_look(webhooks: WebhookGround, user: UserId) -> None:
     """A busy user's events are many: that there is nobody to tell is remembered too."""
     client = Counting(webhooks.clients.dynamodb)
-    outbox = WebhookOutbox(WebhookTable(cast(Any, client), webhooks.table._table), webhooks.queue)
+    outbox = WebhookOutbox(
+        WebhookTable(cast(Any, client), webhooks.table._table, webhooks.table._users_table), webhooks.queue
+    )
     for event in await webhooks.completed(user):
         await outbox.offer(event)
 

@@ -80,7 +80,9 @@ async def test_an_outage_of_our_own_uses_up_no_receive(
     await webhooks.offer(await webhooks.completed(user))
     registry = CollectorRegistry()
     async with open_sender(webhooks.addresses) as sender:
-        table = WebhookTable(cast(Any, Silent(webhooks.clients.dynamodb)), webhooks.table._table)
+        table = WebhookTable(
+            cast(Any, Silent(webhooks.clients.dynamodb)), webhooks.table._table, webhooks.table._users_table
+        )
         courier = Courier(
             table, webhooks.deliveries, webhooks.queue, webhooks.changes, webhooks.views.view, sender, retry_scale=0
         )
@@ -130,7 +132,7 @@ async def test_an_attempt_that_breaks_its_workers_has_failed_before_it_is_a_dead
     dead_letters = await with_dead_letters(webhooks)
     queue = WebhookQueue(webhooks.clients.sqs, webhooks.clients.receiver, url=webhooks.queue_url, visibility_seconds=1)
     breaking = RefusesCalls(webhooks.clients.dynamodb, "get_item", MAX_RECEIVES - 1)
-    table = WebhookTable(cast(Any, breaking), webhooks.table._table)
+    table = WebhookTable(cast(Any, breaking), webhooks.table._table, webhooks.table._users_table)
     async with open_sender(webhooks.addresses) as sender:
         courier = Courier(
             table, webhooks.deliveries, queue, webhooks.changes, webhooks.views.view, sender, retry_scale=0
