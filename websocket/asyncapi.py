@@ -17,7 +17,7 @@ from websocket.messages import MAX_CURSOR_CHARACTERS, PROTOCOL
 from websocket.polling import MAX_WAIT_SECONDS
 from websocket.wire import DURABLE, OUTBOUND
 
-VERSION: Final = "1.3.0"
+VERSION: Final = "1.4.0"
 """Of the protocol: its first number is that of the subprotocol's name, the second grows with what is added."""
 _SOCKET: Final = "#/channels/socket"
 _EVENTS_CHANNEL: Final = "#/channels/events"

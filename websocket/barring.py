@@ -32,7 +32,7 @@ class Barring:
         self,
         read_blocked: ReadBlocked,
         watched: Set[UserId],
-        forbid: Callable[[UserId, str], None],
+        forbid: Callable[[UserId, str, str], None],
         limits: SocketLimits,
     ) -> None:
         self._read_blocked = read_blocked
@@ -58,4 +58,4 @@ class Barring:
             logger.exception("It could not be read who is blocked", extra=extra)
         else:
             for user_id in blocked & self._watched:
-                self._forbid(user_id, UserBlocked().message)
+                self._forbid(user_id, UserBlocked.code, UserBlocked().message)

@@ -38,11 +38,15 @@ class CloseCode(IntEnum):
 
 
 class Disconnect(Exception):
-    """Ends a connection with a close code; raised inside its session and caught once, where the connection runs."""
+    """Ends a connection with a close code; raised inside its session and caught once, where the connection runs.
 
-    def __init__(self, code: CloseCode, message: str | None = None) -> None:
+    ``error`` is the stable code of the message that goes before, where it says more than the close code's own.
+    """
+
+    def __init__(self, code: CloseCode, message: str | None = None, error: str | None = None) -> None:
         super().__init__(message or code.meaning)
         self.code = code
+        self.error = error or code.error
 
     @property
     def message(self) -> str:

@@ -97,11 +97,11 @@ class Connection:
             # A closed transport still waits for its buffer to drain, for ever if the client does not read.
             asyncio.get_running_loop().call_later(self._limits.close_seconds, self._transport.abort)
 
-    def close(self, code: CloseCode, message: str | None = None) -> None:
+    def close(self, code: CloseCode, message: str | None = None, error: str | None = None) -> None:
         """End the session from outside; the first reason counts."""
         if self._end is not None:
             return
-        self._end = Disconnect(code, message)
+        self._end = Disconnect(code, message, error)
         if self._life is not None and not self._life.expired():
             self._life.reschedule(asyncio.get_running_loop().time())
 
@@ -245,8 +245,8 @@ class Connection:
 
     async def _send_last(self, end: Disconnect) -> None:
         await self._stop_writing()
-        if end.code.error:
-            await self._send(messages.error(end.code.error, end.message))
+        if end.error:
+            await self._send(messages.error(end.error, end.message))
 
     async def _write_owed(self) -> None:
         clock = asyncio.get_running_loop().time

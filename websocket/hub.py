@@ -31,6 +31,8 @@ from websocket.recovery import Recovery
 
 logger = logging.getLogger(__name__)
 
+_ERASED = "account_erased"
+
 
 class Listener(Protocol):
     """One client's end of any transport. None of its methods waits."""
@@ -45,7 +47,7 @@ class Listener(Protocol):
     def put_newest(self, key: str, frame: Frame) -> None:
         """Owe it a frame of which only the newest of a key matters."""
 
-    def close(self, code: CloseCode, message: str | None = None) -> None:
+    def close(self, code: CloseCode, message: str | None = None, error: str | None = None) -> None:
         """End it; the first reason counts."""
 
     def check(self, now: float) -> None:
@@ -237,10 +239,10 @@ class Hub:
         """Return the users who have a client here, as they come and go."""
         return self._audiences.keys()
 
-    def forbid(self, user_id: UserId, message: str) -> None:
-        """Tell the user's clients here this sentence and close them for good."""
+    def forbid(self, user_id: UserId, error: str, message: str) -> None:
+        """Tell the user's clients here this code and sentence, and close them."""
         for listener in self._audience(user_id):
-            listener.close(CloseCode.FORBIDDEN, message)
+            listener.close(CloseCode.FORBIDDEN, message, error)
 
     def tell_place(self, place: QueuePlace) -> None:
         """Tell the user's clients here where a job stands in the queue."""
@@ -302,7 +304,7 @@ class Hub:
                 for listener in self._audience(notice.user_id):
                     listener.put_newest(notice.job.job_id, frame)
             case UserEvent(type=type) if type == ACCOUNT_ERASED:
-                self.forbid(notice.user_id, "This account was erased")
+                self.forbid(notice.user_id, _ERASED, "This account was erased")
             case _:
                 told = await self.recovery.told_of(notice)
                 self._tell(notice, messages.event(notice, told, is_next=self._healer.is_whole(notice.user_id)))

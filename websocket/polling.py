@@ -38,7 +38,7 @@ class _Waiting:
     def put_newest(self, key: str, frame: Frame) -> None:
         """Ignore what a later one replaces: a poll tells of lasting changes only."""
 
-    def close(self, code: CloseCode, message: str | None = None) -> None:
+    def close(self, code: CloseCode, message: str | None = None, error: str | None = None) -> None:
         """Answer now."""
         if not self.is_closed:
             self.is_closed, self.close_code = True, code

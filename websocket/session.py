@@ -78,7 +78,7 @@ async def _authenticated(token: str, desk: Desk) -> Caller:
     except Unauthorized as error:
         raise Disconnect(CloseCode.UNAUTHORIZED, error.message) from error
     except UserBlocked as error:
-        raise Disconnect(CloseCode.FORBIDDEN, error.message) from error
+        raise Disconnect(CloseCode.FORBIDDEN, error.message, error.code) from error
     except (CloudUnavailable, TimeoutError) as error:
         raise Disconnect(CloseCode.OVERLOADED, "Tokens cannot be checked just now") from error
 

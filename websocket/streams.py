@@ -77,12 +77,12 @@ class Stream:
         if self._concerns(frame):
             self._outbox.put_newest(key, frame)
 
-    def close(self, code: CloseCode, message: str | None = None) -> None:
+    def close(self, code: CloseCode, message: str | None = None, error: str | None = None) -> None:
         """End the stream after what is owed already; the client comes back and says where it left off."""
         if self._end is None:
             self._end = code
             if code.error:
-                self._outbox.put(messages.error(code.error, message or code.meaning))
+                self._outbox.put(messages.error(error or code.error, message or code.meaning))
             self._outbox.finish()
 
     def check(self, now: float) -> None:

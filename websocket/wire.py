@@ -98,6 +98,11 @@ class Job(TypedDict):
         Annotated[dict[str, Any], Field(description="What the pipeline was asked beyond style and prompt.")]
     ]
     units: NotRequired[Annotated[int, Field(ge=0, description="Of the day's quota; absent where it is one.")]]
+    charged: NotRequired[
+        Annotated[
+            bool, Field(description="Whether it counts towards the day's quota; of a job that failed or was canceled.")
+        ]
+    ]
     inputImageUrl: NotRequired[str]
     inputImageSignedUrl: NotRequired[str]
     outputImageUrl: NotRequired[str]

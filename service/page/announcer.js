@@ -1,12 +1,15 @@
 /** Speaks to screen readers: news politely and not too often, alarms at once. */
 
 const PAUSE_MS = 3_000;
+/** What comes so soon after an alarm is said with it, or it would be said alone. */
+const TOGETHER_MS = 1_000;
 /** Of more at once, the newest: nobody listens to a list. */
 const MOST_AT_ONCE = 5;
 
 export class Announcer {
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** @type {Map<string, string>} */ #next = new Map();
+  /** @type {{words: string, at: number}[]} */ #alarms = [];
 
   /** @param {HTMLElement} polite @param {HTMLElement} alarm */
   constructor(polite, alarm) {
@@ -27,7 +30,10 @@ export class Announcer {
 
   /** @param {string} words */
   alert(words) {
-    this.alarm.textContent = words;
+    const now = performance.now();
+    const recent = this.#alarms.filter(({ at }) => now - at < TOGETHER_MS);
+    this.#alarms = [...recent, { words, at: now }].slice(-MOST_AT_ONCE);
+    this.alarm.textContent = this.#alarms.map((alarm) => alarm.words).join(' ');
   }
 
   #speak() {

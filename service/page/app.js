@@ -5,10 +5,13 @@ import { Announcer } from './announcer.js';
 import { Api, loadConfig } from './api.js';
 import { Footer } from './components/footer.js';
 import { Gallery } from './components/gallery.js';
+import { Refusal } from './components/connection.js';
+import { goOnAt } from './components/focus.js';
 import { Degraded, Header } from './components/header.js';
 import { Navigation } from './components/navigation.js';
+import { OutOfTouch } from './components/out-of-touch.js';
 import { Shortcuts } from './components/shortcuts.js';
-import { SignIn } from './components/sign-in.js';
+import { SignIn, endingOf } from './components/sign-in.js';
 import { ToastRegion } from './components/toasts.js';
 import { Drafts } from './drafts.js';
 import { takeAnswer } from './hosted-sign-in.js';
@@ -17,7 +20,7 @@ import { Notifier, startWorker } from './notifier.js';
 import { PageContext, useStore } from './page.js';
 import { useRoute } from './route.js';
 import { openSession } from './session.js';
-import { runningCount } from './store.js';
+import { isConnected, runningCount } from './store.js';
 import { Studio } from './studio.js';
 import { offeredViews, viewOf } from './views/index.js';
 
@@ -37,14 +40,29 @@ function App({ page, signInProblem }) {
       setProblem(null);
       setPerson(session.subject);
       // Who has left, in whichever tab, leaves nothing behind; whose session has ended may come back.
-      if (!session.name && !ended) Drafts.forgetAll(sessionStorage);
+      if (!session.name && (!ended || session.isErased)) Drafts.forgetAll(sessionStorage);
     };
   }, []);
+  useNewPlace(page, person);
   const studio = useMemo(() => (person ? new Studio(new Api(session)) : null), [person]);
   return html`<${PageContext.Provider} value=${{ ...page, studio }}>
     ${studio ? html`<${Workplace} key=${person} studio=${studio} page=${page} />` : html`<${SignIn} hasEnded=${hasEnded} problem=${problem} />`}
     <${Footer} />
   <//>`;
+}
+
+/**
+ * Say what has come in the place of the other, and go on at its heading: who signs in or out has lost the focus with the button.
+ * @param {Page} page @param {string | null} person
+ */
+function useNewPlace({ i18n, session, announcer }, person) {
+  const shownFor = useRef(person);
+  useEffect(() => {
+    if (shownFor.current === person) return;
+    shownFor.current = person;
+    announcer.say(person ? i18n.t('signedIn', { name: session.name ?? '' }) : i18n.t(endingOf(session)), 'session');
+    goOnAt(person ? 'composer-title' : 'welcome-title');
+  }, [person]);
 }
 
 /** @param {{studio: Studio, page: Page}} props */
@@ -60,7 +78,9 @@ function Workplace({ studio, page }) {
   return html`<${PageContext.Provider} value=${{ ...page, studio, view }}>
     <${Header} connection=${state.connection} />
     <${Navigation} running=${running} />
+    <${Refusal} studio=${studio} code=${state.refusal} />
     <${Degraded} parts=${state.degraded} />
+    <${OutOfTouch} connection=${state.connection} isConnected=${isConnected(state)} />
     <main class="workplace" key=${view.id} ref=${main}>
       <${view.Composer} studio=${studio} state=${state} />
       <div class="works">

@@ -118,7 +118,7 @@ export class DarkroomClient extends EventTarget {
     });
   }
 
-  /** Connect, and stay connected until `close` or until nobody is signed in. */
+  /** Connect, and stay connected until `close` or until nobody is signed in; or try again at once, while it waits to. */
   connect() {
     this.line.start();
   }

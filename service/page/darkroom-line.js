@@ -7,10 +7,12 @@ import { PollLink, SocketLink, StreamLink } from './darkroom-links.js';
 /** @typedef {import('./darkroom-links.js').Frame} Frame */
 /** @typedef {import('./darkroom-links.js').End} End */
 /** @typedef {import('./darkroom-links.js').Timing} Timing */
-/** @typedef {'connecting' | 'live' | 'streaming' | 'polling' | 'offline' | 'signed-out'} State */
+/** @typedef {'connecting' | 'live' | 'streaming' | 'polling' | 'offline' | 'refused' | 'signed-out'} State */
 
 const STORAGE_KEY = 'darkroom.transport';
 const MOST_REFUSALS = 2;
+/** Refusals that may be taken back, so that it is worth asking again. */
+const PASSING = ['user_blocked'];
 
 /** From best to worst. `patience`: so many in a row that nobody answered, and the next kind is tried. */
 const KINDS = [
@@ -18,7 +20,7 @@ const KINDS = [
   { Kind: StreamLink, name: 'stream', state: 'streaming', patience: 1 },
   { Kind: PollLink, name: 'poll', state: 'polling', patience: 1 },
 ];
-const NUDGES = /** @type {const} */ (['online', 'offline', 'pageshow']);
+const NUDGES = /** @type {const} */ (['online', 'offline', 'pageshow', 'focus']);
 const DOCUMENT_NUDGES = /** @type {const} */ (['visibilitychange', 'resume']);
 
 /**
@@ -33,7 +35,8 @@ export class Line {
   /** @type {Link | null} The one that serves, or is being opened while none does. */ #link = null;
   /** @type {Link | null} One that is opened beside a link that serves, to take its place. */ #spare = null;
   /** @type {State | null} */ #told = null;
-  /** @type {'offline' | 'signed-out'} */ #stoppedAs = 'offline';
+  /** @type {'offline' | 'refused' | 'signed-out'} */ #stoppedAs = 'offline';
+  /** The service lets this person in no more, for now. */ #isRefused = false;
   #isStopped = true;
   #kind = 0;
   #unheard = 0;
@@ -58,9 +61,10 @@ export class Line {
     this.options = options;
   }
 
+  /** Begin; or try again at once, where it waits to. */
   start() {
-    if (!this.#isStopped) return;
-    this.#isStopped = false;
+    if (!this.#isStopped) return this.#open();
+    this.#isStopped = this.#isRefused = false;
     this.#refusals = this.#failures = this.#unheard = 0;
     this.#upgradeMs = this.options.timing.upgradeMs;
     this.#kind = Math.max(0, KINDS.findIndex(({ name }) => name === this.options.storage?.getItem(STORAGE_KEY)));
@@ -69,7 +73,7 @@ export class Line {
     this.#open();
   }
 
-  /** @param {'offline' | 'signed-out'} [state] @param {number | string} [code] why, if it was the service's wish */
+  /** @param {'offline' | 'refused' | 'signed-out'} [state] @param {number | string} [code] why, if it was the service's wish */
   stop(state = 'offline', code) {
     this.#isStopped = true;
     this.#stoppedAs = state;
@@ -127,6 +131,7 @@ export class Line {
     }
     this.#kind = KINDS.findIndex(({ name }) => name === link.kind);
     this.#failures = this.#unheard = this.#refusals = 0;
+    this.#isRefused = false;
     this.#remember(link.kind);
     if (this.#kind === 0) this.#upgradeMs = this.options.timing.upgradeMs;
     else this.#upgradeLater();
@@ -192,6 +197,7 @@ export class Line {
     const { advice, code } = end;
     if (advice === 'stop') return this.stop('offline', code);
     if (advice === 'signed-out') return this.stop('signed-out');
+    if (advice === 'refused' && !PASSING.includes(String(code))) return this.stop('refused', code);
     if (advice === 'token' && ++this.#refusals >= MOST_REFUSALS) return this.stop('signed-out', code);
     // Nothing came through: when something does again, it may be another network.
     if (link.isUnheard) this.#upgradeMs = this.options.timing.upgradeMs;
@@ -199,13 +205,15 @@ export class Line {
     this.#timers.retry = setTimeout(() => this.#open(), link === this.#probing ? 0 : this.#waitAfter(link, end));
     this.#probing = null;
     this.#failures += 1;
-    this.#tell();
+    this.#isRefused = advice === 'refused';
+    this.#tell(this.#isRefused ? code : undefined);
   }
 
   /** How long to wait before the next try, in milliseconds. @param {Link} link @param {End} end */
   #waitAfter({ isReady }, { advice, waitMs: asked = 0 }) {
     const { timing } = this.options;
     const usual = waitMs(this.#failures, timing);
+    if (advice === 'refused') return timing.refusedMs * (0.5 + Math.random());
     if (advice === 'later') return usual + Math.max(asked, timing.laterMs);
     // One that never served does not come back soon twice: a service that stops would be asked without end.
     return advice === 'soon' && isReady ? waitMs(1, timing) : usual;
@@ -252,6 +260,8 @@ export class Line {
 
   /** The network or the page came or went: ask at once whether the link still lives, or open one. */
   #nudge = (/** @type {Event} */ { type }) => {
+    // A window that is only looked at again says nothing against a link that there is.
+    if (type === 'focus' && this.#link) return;
     if (document.visibilityState === 'visible') {
       // A socket may pass now, though none did before.
       this.#upgradeMs = this.options.timing.upgradeMs;
@@ -284,6 +294,7 @@ export class Line {
   #state() {
     if (this.#isStopped) return this.#stoppedAs;
     if (this.#link?.isReady) return /** @type {State} */ (KINDS[this.#kind].state);
-    return navigator.onLine === false ? 'offline' : 'connecting';
+    if (navigator.onLine === false) return 'offline';
+    return this.#isRefused ? 'refused' : 'connecting';
   }
 }

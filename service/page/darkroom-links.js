@@ -6,10 +6,10 @@ const USUAL_PING_MS = 25_000;
 
 /**
  * @typedef {{type: string, id?: string, time?: string, job?: any, data?: any}} Frame
- * @typedef {'soon' | 'again' | 'later' | 'token' | 'stop' | 'signed-out'} Advice what to do after an end
+ * @typedef {'soon' | 'again' | 'later' | 'token' | 'refused' | 'stop' | 'signed-out'} Advice what to do after an end
  * @typedef {{advice: Advice, code?: number | string, waitMs?: number}} End
  * @typedef {{openingMs: number, pingMs: number | null, graceMs: number, probingMs: number, shortestWaitMs: number,
- *   longestWaitMs: number, laterMs: number, renewMs: number, upgradeMs: number, longestUpgradeMs: number,
+ *   longestWaitMs: number, laterMs: number, refusedMs: number, renewMs: number, upgradeMs: number, longestUpgradeMs: number,
  *   pollSeconds: number, pollPauseMs: number}} Timing
  * @typedef {{
  *   url: URL, cursor: string, timing: Timing, token: () => Promise<string | null>,
@@ -26,6 +26,7 @@ export const USUAL_TIMING = {
   shortestWaitMs: 500,
   longestWaitMs: 30_000,
   laterMs: 5_000,
+  refusedMs: 30_000,
   renewMs: 10_000,
   upgradeMs: 3_000,
   longestUpgradeMs: 300_000,
@@ -39,8 +40,9 @@ export function adviceOf(code) {
     case 1000:
     case 1009:
     case 4400:
-    case 4403:
       return 'stop';
+    case 4403:
+      return 'refused';
     case 4401:
       return 'token';
     case 1012:
@@ -56,7 +58,9 @@ export function adviceOf(code) {
 /** The same for the stable code of an error, in an answer or at the end of a stream. @type {Record<string, Advice>} */
 const ADVICE_OF_ERRORS = {
   unauthorized: 'token',
-  forbidden: 'stop',
+  forbidden: 'refused',
+  user_blocked: 'refused',
+  account_erased: 'refused',
   invalid_request: 'stop',
   too_many_requests: 'later',
   unavailable: 'later',
@@ -168,6 +172,7 @@ export class Link {
 export class SocketLink extends Link {
   kind = 'socket';
   /** @type {WebSocket | null} */ #socket = null;
+  /** The code of the last complaint: it says more than the close code after it. @type {string | undefined} */ #complaint;
 
   /** @override */
   dial() {
@@ -179,13 +184,15 @@ export class SocketLink extends Link {
     socket.onclose = ({ code }) => {
       // A proxy may let it open and nothing through; it closes without a code of ours.
       if (code >= 4000 || code === 1012) this.isUnheard = false;
-      this.end({ advice: adviceOf(code), code });
+      const advice = adviceOf(code);
+      this.end({ advice, code: (advice === 'refused' && this.#complaint) || code });
     };
   }
 
   /** @param {Frame} frame */
   #take(frame) {
     if (frame.type === 'welcome') this.send({ type: 'ping' });
+    if (frame.type === 'error') this.#complaint = frame.data.code;
     this.heard(frame);
     if (frame.type === 'ping') this.ready();
   }

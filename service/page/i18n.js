@@ -133,20 +133,23 @@ export class I18n {
     return Number.isNaN(moment.getTime()) ? day : new Intl.DateTimeFormat(this.language, options).format(moment);
   }
 
-  /** A moment within the next day, with its weekday. @param {string} iso */
+  /** A moment within the next day, with its weekday, in the reader's own time. @param {string} iso */
   soon(iso) {
+    const moment = new Date(iso);
+    const say = (/** @type {Intl.DateTimeFormatOptions} */ options) => new Intl.DateTimeFormat(this.language, options).format(moment);
+    const isMidnight = moment.getHours() + moment.getMinutes() === 0;
+    const time = isMidnight ? this.t('when.midnight') : say({ hour: 'numeric', minute: '2-digit' });
     // Together, Korean would put the day in brackets.
-    const parts = /** @type {const} */ ([{ weekday: 'long' }, { hour: 'numeric', minute: '2-digit' }]);
-    return parts.map((options) => new Intl.DateTimeFormat(this.language, options).format(new Date(iso))).join(' ');
+    return this.t('when', { day: say({ weekday: 'long' }), time });
   }
 
   /**
    * What went wrong, in a sentence; the service's own are English.
-   * @param {{code: string, message: string, field?: string}} problem
+   * @param {{code?: string, message?: string, field?: string, values?: Record<string, string | number>}} problem
    */
-  problem({ code, message, field }) {
+  problem({ code, message = '', field, values }) {
     const keys = field ? [`error.${code}.${field}`, `error.${code}`] : [`error.${code}`];
     const key = keys.find((candidate) => candidate in this.catalogues[this.language]);
-    return this.t(key ?? (message ? 'error.other' : 'error.unknown'), { message });
+    return this.t(key ?? (message ? 'error.other' : 'error.unknown'), { message, ...values });
   }
 }

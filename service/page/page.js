@@ -42,8 +42,8 @@ export function useStore(store) {
 }
 
 /**
- * @typedef {{text: string, code?: string, requestId?: string, at?: string}} Problem `text` is a sentence; `at` is the test hook of
- *   the field at fault
+ * @typedef {{code: string, values?: Record<string, string>, message?: string, field?: string, requestId?: string, at?: string}} Problem
+ *   what `i18n.problem` words where it is drawn, so that it follows the language; `at` is the test hook of the field at fault
  */
 
 /** What the service calls the fields of a request, and where they are on the page. @type {Record<string, string>} */
@@ -80,10 +80,10 @@ export function useProblem(useBox = useState) {
   return [problem, setProblem];
 }
 
-/** @param {Page} page @param {unknown} error @returns {Problem} */
-export function asProblem({ i18n }, error) {
-  const failed = /** @type {any} */ (error);
-  return { text: i18n.problem(failed), code: failed.code, requestId: failed.requestId, at: FIELDS[failed.field] };
+/** @param {unknown} error @returns {Problem} */
+export function asProblem(error) {
+  const { code, message, field, requestId } = /** @type {any} */ (error);
+  return { code, message, field, requestId, at: FIELDS[field] };
 }
 
 /**

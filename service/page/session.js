@@ -17,7 +17,7 @@ const SETTLING_MS = 150;
  * @typedef {'demo' | 'hosted' | 'token'} Way
  * @typedef {{way: Way, name: string, email: string, subject: string, idToken: string, refreshToken: string, expiresAt: number,
  *   marginMs: number}} Stored `refreshToken` is empty where there is none
- * @typedef {{hasEnded: true}} Ended by itself, and the person should be told
+ * @typedef {{hasEnded: true, isErased?: true}} Ended by itself, or with all that was kept of the person, who should be told
  * @typedef {{demo: (user: string) => Promise<{idToken: string}>, hosted: import('./hosted-sign-in.js').HostedSignIn | null}} Ways
  */
 
@@ -59,6 +59,8 @@ export class Session {
   /** @type {Promise<string> | null} */ #renewal = null;
   /** The session ended by itself, here or in another tab; cleared by the next one. */
   hasEnded = false;
+  /** It ended because everything of the person was deleted. */
+  isErased = false;
   /** @type {(hasEnded: boolean) => void} */ onChange = () => {};
 
   /** @param {Storage} storage that tabs share @param {Ways} ways */
@@ -66,6 +68,8 @@ export class Session {
     this.storage = storage;
     this.ways = ways;
     this.#take(this.#read());
+    // Said on the page that comes back from signing out, too; then no more.
+    if (this.isErased) storage.removeItem(STORAGE_KEY);
     addEventListener('storage', ({ key }) => (key === STORAGE_KEY || key === null) && this.#follow());
     // A page that was put aside has heard of nothing.
     addEventListener('pageshow', ({ persisted }) => persisted && this.#follow());
@@ -122,10 +126,13 @@ export class Session {
     this.onChange(false);
   }
 
-  /** Sign the person out in all tabs, and of Cognito's sign-in page; that leads away and back. */
-  signOut() {
+  /**
+   * Sign the person out in all tabs, and of Cognito's sign-in page; that leads away and back.
+   * @param {{isErased?: boolean}} [options] `isErased`: nothing is left of the account, and the page says so
+   */
+  signOut({ isErased = false } = {}) {
     const stored = this.#stored;
-    this.#end();
+    this.#end(isErased ? { hasEnded: true, isErased } : null);
     if (stored?.way === 'hosted') this.ways.hosted?.leave(stored.refreshToken);
   }
 
@@ -197,6 +204,7 @@ export class Session {
   /** @template {Stored | Ended | null} Known @param {Known} known @returns {Known} */
   #take(known) {
     this.hasEnded = known !== null && 'hasEnded' in known;
+    this.isErased = known !== null && 'isErased' in known;
     this.#stored = known === null || 'hasEnded' in known ? null : known;
     return known;
   }

@@ -9,7 +9,7 @@
  *   jobId: string, status: string, version: number, terminal: boolean, createdAt: string, updatedAt?: string,
  *   attempt?: number, style?: string, prompt?: string, pipeline?: string, inputImageUrl?: string,
  *   retryOf?: string, queue?: QueuePlace, inputImageSignedUrl?: string, outputImageUrl?: string, processingTime?: number, progress?: Progress,
- *   parameters?: Record<string, any>, result?: Record<string, any>, error?: string, failure?: Failure,
+ *   parameters?: Record<string, any>, result?: Record<string, any>, error?: string, failure?: Failure, charged?: boolean,
  * }} Job
  * @typedef {{dailyLimit: number, usedToday: number, remainingQuota: number, resetsAt: string}} Quota
  * @typedef {{style?: string, prompt?: string, parameters?: Record<string, any>}} Asked
@@ -25,8 +25,8 @@
  *   connection: import('./darkroom-line.js').State, degraded: Degradation[], cancellations: Map<string, Cancellation>,
  *   jobs: Map<string, Job>, deleted: Set<string>, hidden: Set<string>, progress: Map<string, Progress>, previews: Map<string, string>,
  *   quota: Quota | null, hasMore: boolean, cursor: string | undefined, isLoaded: boolean, submissions: Submission[],
- *   clockOffset: number,
- * }} State `hidden` are jobs that are about to be deleted
+ *   clockOffset: number, refusal: string,
+ * }} State `hidden` are jobs that are about to be deleted; `refusal` is the code of the reason why the connection is refused
  */
 
 /** @returns {State} */
@@ -46,6 +46,7 @@ export function emptyState() {
     isLoaded: false,
     submissions: [],
     clockOffset: 0,
+    refusal: '',
   };
 }
 
@@ -108,11 +109,12 @@ export function withCancellation(state, { jobId, outcome, givenBack }) {
 
 /**
  * Note how the connection is. Without one nobody knows what is wrong with the service; the next one tells anew.
- * @param {State} state @param {State['connection']} connection @returns {State}
+ * @param {State} state @param {State['connection']} connection @param {number | string} [code] why it is refused @returns {State}
  */
-export function withConnection(state, connection) {
+export function withConnection(state, connection, code = 'forbidden') {
   const isTold = connection === 'live' || connection === 'streaming';
-  return { ...state, connection, degraded: isTold ? state.degraded : [] };
+  const refusal = connection === 'refused' ? String(code) : '';
+  return { ...state, connection, refusal, degraded: isTold ? state.degraded : [] };
 }
 
 /** @param {State} state @param {Job[]} jobs @returns {State} */

@@ -27,6 +27,8 @@ import { Toasts } from './toasts.js';
 
 const PAGE_SIZE = 100;
 const CANCELED_AT_ONCE = 4;
+/** The tab that has everything deleted has this lock meanwhile: only then may the others say that it was. */
+const ERASING_LOCK = 'darkroom.erasing';
 /** So far back one press goes for a pipeline's jobs among the others. */
 const MOST_PAGES = 5;
 
@@ -36,11 +38,13 @@ export class Studio {
   toasts = new Toasts();
   /** A job changed before the reader's eyes. @type {(job: Job) => void} */ onJobNews = () => {};
   /** @type {Map<string, Promise<void>>} */ #readings = new Map();
+  #isErasing = false;
 
   /** @param {Api} api */
   constructor(api) {
     this.api = api;
-    this.drafts = new Drafts(sessionStorage, api.session.subject);
+    this.subject = api.session.subject;
+    this.drafts = new Drafts(sessionStorage, this.subject);
     this.day = new Day(api, this.store);
     this.removals = new Removals(api, this.store);
     this.client = new DarkroomClient({ token: (options) => this.#token(options) });
@@ -81,7 +85,7 @@ export class Studio {
 
   /** @param {DarkroomClient} client */
   #follow(client) {
-    client.on('state', ({ state }) => this.#takeState(state));
+    client.on('state', ({ state, code }) => this.#takeState(state, code));
     client.on('snapshot', (snapshot) => this.#takeSnapshot(snapshot));
     client.on('job', ({ job, time }) => this.#takeJob(job, time));
     client.on('progress', (progress) => this.store.update((state) => withProgress(state, progress, progress)));
@@ -90,11 +94,35 @@ export class Studio {
     client.on('deleted', (job) => this.store.update((state) => withoutJob(state, job)));
   }
 
-  /** @param {import('./darkroom-line.js').State} state */
-  #takeState(state) {
-    this.store.update((before) => withConnection(before, state));
+  /** @param {import('./darkroom-line.js').State} state @param {number | string} [code] */
+  #takeState(state, code) {
+    const isErased = code === 'account_erased';
+    // This very tab is about to say so itself, once it is true.
+    if (isErased && this.#isErasing) return;
+    this.store.update((before) => withConnection(before, state, code));
     const { session } = this.api;
     if (state === 'signed-out' && session.name) session.expire();
+    if (isErased) void navigator.locks.request(ERASING_LOCK, () => this.leaveErased());
+  }
+
+  /** Have all that is kept of the person deleted. @throws {import('./api.js').ApiError} */
+  async erase() {
+    this.#isErasing = true;
+    try {
+      await navigator.locks.request(ERASING_LOCK, () => this.api.eraseMe());
+    } catch (error) {
+      // The news were cut off when it began.
+      this.client.connect();
+      throw error;
+    } finally {
+      this.#isErasing = false;
+    }
+  }
+
+  /** Sign out an account of which nothing is left, and leave nothing behind in this tab. */
+  leaveErased() {
+    this.drafts.forget();
+    if (this.api.session.subject === this.subject) this.api.session.signOut({ isErased: true });
   }
 
   /** @param {string | undefined} time of the service, which may differ from this machine's */
@@ -129,6 +157,7 @@ export class Studio {
    * @param {import('./submissions.js').Send} send
    */
   submit(wish, send) {
+    this.toasts.clearHints();
     return this.#count(() => this.submissions.submit(wish, send));
   }
 

@@ -1,6 +1,6 @@
 /** What is on its way to being a job: kept on show, and watched, until the job is there. */
 
-import { arrivedJob, sendingOf, withAccepted, withJob, withPreview } from './store.js';
+import { arrivedJob, isConnected, sendingOf, withAccepted, withJob, withPreview } from './store.js';
 import { Wishes } from './wishes.js';
 
 /** @typedef {import('./store.js').Submission} Submission */
@@ -19,6 +19,16 @@ import { Wishes } from './wishes.js';
 const LATE_MS = 60_000;
 /** What failed so may do as it is, once the network is back. */
 export const NETWORK_FAILURES = ['network', 'timeout', 'not_ready', 'unavailable', 'upload_failed', 'upload_stalled'];
+
+/**
+ * Whether it is not on its way just now, though it would be: all of it may have left the browser, and nobody have taken it in.
+ * @param {Submission} submission @param {State} state
+ */
+export function isHeldUp({ phase, fraction }, state) {
+  if (isConnected(state) || !['uploading', 'sending'].includes(phase)) return false;
+  // A photo may well go on where only the socket is gone.
+  return state.connection === 'offline' || phase === 'sending' || fraction === undefined;
+}
 
 /** Whether two wishes are of the same things. @param {Wish} one @param {Wish} other */
 function isAlike(one, other) {

@@ -1,8 +1,8 @@
 /** Short notes at the edge of the page: each goes by itself, but not while the person is at them. */
 
 /**
- * @typedef {{words: string, action?: {label: string, act: () => void}, onGone?: () => void}} Note `onGone` is called when it goes
- *   without its action
+ * @typedef {{words: string, action?: {label: string, act: () => void}, onGone?: () => void, isHint?: boolean}} Note `onGone` is
+ *   called when it goes without its action; a hint says what to do next
  * @typedef {Note & {id: number}} Toast
  */
 
@@ -48,6 +48,11 @@ export class Toasts {
     this.#timers.forEach((timer) => clearTimeout(timer));
     this.#timers.clear();
     if (!isHeld) this.shown.forEach(({ id }) => this.#expire(id));
+  }
+
+  /** Let those go that say what to do next: it was done. */
+  clearHints() {
+    for (const { id, isHint } of this.shown) if (isHint) this.dismiss(id);
   }
 
   /** Let all go at once. */

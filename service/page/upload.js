@@ -11,6 +11,16 @@ const STORED_ALREADY = 412;
 /** @type {Record<string, string[]>} */
 const EXTENSIONS = { 'image/jpeg': ['.jpg', '.jpeg'], 'image/png': ['.png'], 'image/webp': ['.webp'] };
 
+/** What a photo may measure: the service's own limits, in pixels. A JPEG is decoded at a fraction of its size, so it may have more. */
+export const LEAST_SIDE = 32;
+export const MOST_SIDE = 16_000;
+/** @type {Record<string, number>} */
+export const MOST_PIXELS = { 'image/jpeg': 50_000_000, 'image/png': 24_000_000, 'image/webp': 24_000_000 };
+
+const BEGINNING_BYTES = 12;
+/** How files of each type begin; a name proves nothing. @type {Record<string, RegExp>} */
+const BEGINNINGS = { 'image/jpeg': /^\xff\xd8\xff/, 'image/png': /^\x89PNG\r\n\x1a\n/, 'image/webp': /^RIFF[^]{4}WEBP/ };
+
 /** Storage did not take the photo; `code` is `upload_refused`, `upload_failed` or `upload_stalled`. */
 export class UploadError extends Error {
   /** @param {string} code */
@@ -28,6 +38,36 @@ export function photoProblem(file, { contentTypes, maxUploadBytes }) {
   if (!contentTypes.includes(file.type)) return 'photo_type';
   if (file.size === 0) return 'photo_empty';
   return file.size > maxUploadBytes ? 'photo_size' : null;
+}
+
+/**
+ * Why a file that may be taken by its name and size is no photo for the service, as an error code, or null: read from the file itself.
+ * @param {File} file @returns {Promise<string | null>}
+ */
+export async function pictureProblem(file) {
+  // A file may be gone since it was chosen.
+  const beginning = new Uint8Array(await file.slice(0, BEGINNING_BYTES).arrayBuffer().catch(() => new ArrayBuffer(0)));
+  const type = Object.keys(BEGINNINGS).find((each) => BEGINNINGS[each].test(String.fromCharCode(...beginning)));
+  const size = type && (await sizeOf(file));
+  if (!size) return 'photo_unreadable';
+  const [shorter, longer] = [Math.min(...size), Math.max(...size)];
+  const fits = shorter >= LEAST_SIDE && longer <= MOST_SIDE && shorter * longer <= MOST_PIXELS[type];
+  return fits ? null : 'photo_pixels';
+}
+
+/** Width and height in pixels, or null where the browser cannot read the file. @param {File} file @returns {Promise<[number, number] | null>} */
+async function sizeOf(file) {
+  const image = new Image();
+  const url = URL.createObjectURL(file);
+  try {
+    // Its header is enough: to decode it would cost a phone more memory than it may have.
+    await new Promise((resolve, reject) => Object.assign(image, { onload: resolve, onerror: reject, src: url }));
+    return [image.naturalWidth, image.naturalHeight];
+  } catch {
+    return null;
+  } finally {
+    URL.revokeObjectURL(url);
+  }
 }
 
 /** The file's name with an extension that fits its type: the service refuses any other. @param {File} file */

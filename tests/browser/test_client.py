@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import replace
+from itertools import groupby
 
 import pytest
 from playwright.async_api import expect
@@ -16,6 +17,7 @@ from jobs.events import UserEvent
 from jobs.ids import EventIds, UserId
 from tests.browser.stage import PHOTO, Follower, Stage, developed, running_service
 from tests.browser.wire import EVENT_STREAM, WEBSOCKET
+from tests.person import Person
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 
@@ -77,6 +79,31 @@ async def test_a_job_is_followed_and_canceled_over_the_socket(stage: Stage, user
         assert VERSIONS == await follower.versions(done)
         assert ["connecting", "live"] == await follower.states()
         assert [[]] == [snapshot["jobs"] for snapshot in await follower.told("snapshot")]
+
+
+@pytest.mark.parametrize(("state", "refused_ms"), [("live", 500), ("streaming", 60_000)])
+async def test_a_person_who_is_blocked_for_a_while_is_told_why_and_comes_back(
+    stage: Stage, user: str, state: str, refused_ms: int
+) -> None:
+    """That is a state of its own, however the news come; it asks again by itself, and at once when it is told to."""
+    token = stage.issuer.id_token("boss", **{"cognito:groups": ["operators"]})
+    operator = Person(stage.session, stage.service.url, token)
+    await stage.person(user).get("/user/me")
+    if state == "streaming":
+        stage.wire.refused.add(WEBSOCKET)
+    async with stage.follower(user) as follower:
+        await follower.follow(refusedMs=refused_ms)
+        await follower.until_state(state)
+        await operator.post(f"/ops/users/{user}", {"blocked": True})
+        await follower.until_state("refused")
+        await operator.post(f"/ops/users/{user}", {"blocked": False})
+        if state == "streaming":
+            await follower.page.evaluate("window.client.connect()")
+        await follower.until_state(state)
+        refused = {detail["code"] for detail in await follower.told("state") if detail["state"] == "refused"}
+
+        assert {"user_blocked"} == refused
+        assert ["connecting", state, "refused", state] == [state for state, _ in groupby(await follower.states())]
 
 
 async def test_many_jobs_are_canceled_at_once(stage: Stage, user: str) -> None:

@@ -30,12 +30,15 @@ DOCS = CHECKOUT / "service" / "page" / "docs"
 WORDS_OF_THE_DOCUMENT = re.compile(r"docs\.(message|close|reconnect)\..+|docs\.(introduction|stream|poll)")
 KEPT = """async () => {
   const { Talk } = await import('/page/docs/talk.js');
-  const talk = new Talk(async () => '', () => '', 3);
+  const talk = new Talk(async () => '', { closed: () => '', nothingMissed: () => '' }, 3);
   await talk.open({ withToken: false, since: '' });
   await new Promise((resolve) => { talk.onChange = () => talk.state === 'open' && resolve(); });
   for (let number = 0; number < 5; number += 1) await talk.send(`{"type":"ping${number}"}`);
   return talk.entries.map(({ title }) => title);
 }"""
+GROUNDS = (
+    "() => ['.swagger-ui', '.opblock'].map((each) => getComputedStyle(document.querySelector(each)).backgroundColor)"
+)
 EXAMPLES = """all => all.map((each) =>
   [each.dataset.message, ...['summary', 'pre'].map((part) => each.querySelector(part).textContent)])"""
 
@@ -100,6 +103,7 @@ async def test_the_documents_fit_a_dark_phone_in_korean(service: Running, chromi
         await seen.page.set_viewport_size({"width": 360, "height": 780})
         await seen.page.wait_for_selector(".opblock")
         found = [*await faults(seen), await seen.page.locator("html.dark-mode").count()]
+        grounds = await seen.page.evaluate(GROUNDS)
         await seen.page.click(seen.hook("docs-link-websocket"))
         await seen.page.wait_for_selector(seen.hook("close-codes"))
         await seen.page.locator(".message summary").first.click()
@@ -107,6 +111,7 @@ async def test_the_documents_fit_a_dark_phone_in_korean(service: Running, chromi
         told = await seen.page.locator(".message .summary, [data-testid=close-codes] td").all_inner_texts()
 
     assert [1, "ko"] == found
+    assert ["rgba(0, 0, 0, 0)", "rgb(29, 23, 20)"] == grounds, "the viewer has colours of its own"
     assert len(told) > 30
     assert [] == [words for words in told if not re.search("[가-힣]", words)]
     assert [] == seen.complaints
@@ -136,6 +141,10 @@ async def test_a_person_talks_over_the_console(service: Running, chromium: Brows
         log = seen.find("log")
         await seen.page.click(seen.hook("connect"))
         await expect(log).to_contain_text("snapshot")
+        await expect(seen.find("template-hello")).to_have_count(0)
+        await seen.page.click(seen.hook("template-resume"))
+        await seen.page.click(seen.hook("send"))
+        await expect(log.locator("[data-way=note]").last).to_contain_text("Nothing was missed")
         job_id = await person.generate(PHOTO.read_bytes())
         await expect(log).to_contain_text(re.compile(rf"job\.completed · {job_id} · v\d+ · completed"))
         for template in ("resume", "ping"):

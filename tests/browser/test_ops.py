@@ -66,6 +66,7 @@ async def see_a_job(seen: Visit, alice: Person) -> None:
         await alice.generate(PHOTO.read_bytes(), SLOW)
         await expect(busy).to_have_text("1 / 4")
         await expect(seen.find("value-clients")).to_have_text("1")
+        await expect(seen.find("card-clients")).to_contain_text("1 socket, 0 streams, 0 polls")
         await expect(busy).to_have_text("0 / 4")
     times = seen.find("table-percentiles").get_by_role("row", name=re.compile("A job, from claim to end"))
     await expect(times.get_by_role("cell").last).to_have_text("1")

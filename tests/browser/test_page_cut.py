@@ -27,6 +27,22 @@ WISHES = {
     "business_casual": SHORT,
 }
 """By style, in the order of their sending: the short ones last, so that none ends before the network is cut."""
+ALARM = """async () => {
+  const { Announcer } = await import('/page/announcer.js');
+  const region = document.getElementById('alarms');
+  const announcer = new Announcer(document.getElementById('announcements'), region);
+  announcer.alert('One has failed.');
+  announcer.alert('Another has failed.');
+  return region.textContent;
+}"""
+MOMENTS = """async () => {
+  const { loadI18n } = await import('/page/i18n.js');
+  const words = await loadI18n();
+  return [[0, 0], [9, 30]].flatMap((time) => ['en', 'ko'].map((language) => {
+    words.language = language;
+    return words.soon(new Date(2026, 10, 22, ...time).toISOString());
+  }));
+}"""
 NETWORKS = {
     "good": {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
     "slow": {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000},
@@ -186,6 +202,51 @@ async def test_what_is_asked_for_while_it_is_cut_is_refused_in_words_and_works_a
 
     assert ["completed", "processing", "processing"] == untouched
     assert ["canceled", "canceled"] == [job["status"] for job in left]
+
+
+async def test_a_blocked_person_is_told_so_and_goes_on_without_a_reload_when_let_in_again(house: House) -> None:
+    """At once and on the next visit, in the language that is chosen then; nothing is offered that would be refused."""
+    korean = PHONE.words
+    async with reading(house, DESK) as seen, aiohttp.ClientSession() as session:
+        operator = await Person.sign_in(session, house[0].url, "operator")
+        await sign_in(seen, "barred")
+        await seen.page.click(seen.hook("account-open"))
+        path = f"/ops/users/{await seen.find('account-id').inner_text()}"
+        await seen.page.keyboard.press("Escape")
+        await (await Person.sign_in(session, house[0].url, "barred")).get("/user/me")
+        await operator.post(path, {"blocked": True})
+        await seen.submit()
+        await expect(seen.find("error")).to_contain_text("An operator has blocked this account.")
+        await expect(seen.find("connection")).to_have_attribute("data-state", "refused")
+        await seen.page.click(seen.hook("language"))
+        await expect(seen.find("error")).to_contain_text(korean["error.user_blocked"])
+        await seen.page.reload()
+        await expect(seen.find("refusal")).to_contain_text(korean["refusal.user_blocked"])
+        await expect(seen.find("loading")).to_have_count(0)
+        await seen.page.click(seen.hook("account-open"))
+        await expect(seen.find("account-refusal")).to_have_text(korean["refusal.user_blocked"])
+        offered = await seen.find("export").count() + await seen.find("erase").count()
+        await seen.page.keyboard.press("Escape")
+        await operator.post(path, {"blocked": False})
+        await seen.page.click(seen.hook("refusal-retry"))
+        await expect(seen.find("connection")).to_have_attribute("data-state", "live")
+        await expect(seen.find("refusal")).to_be_empty()
+        await expect(seen.find("empty")).to_be_visible()
+        await expect(seen.page.locator("#composer-title")).to_be_focused()
+
+    assert 0 == offered
+
+
+async def test_what_goes_wrong_in_the_same_instant_is_all_said(house: House) -> None:
+    """By the region for alarms; and a moment of the reader's own day is written as one says it."""
+    async with reading(house, DESK) as seen:
+        alarm = await seen.page.evaluate(ALARM)
+        moments = await seen.page.evaluate(MOMENTS)
+
+    assert "One has failed. Another has failed." == alarm
+    assert ["Sunday at midnight", "일요일 0시", "Sunday at 9:30 AM", "일요일 오전 9:30"] == [
+        words.replace("\u202f", " ") for words in moments
+    ]
 
 
 async def until_all(socket: aiohttp.ClientWebSocketResponse, types: set[str]) -> None:

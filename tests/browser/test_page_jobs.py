@@ -50,6 +50,12 @@ async def test_a_job_is_canceled_and_tried_again(browser: Browser, tmp_path: Pat
         done = seen.jobs("completed")
         await expect(done).to_contain_text("waits")
 
+        told = seen.jobs("canceled").locator(seen.hook("cancellation"))
+        before = sorted(await told.all_inner_texts())
+        await seen.page.reload()
+        await expect(told).to_have_count(2)
+
+        assert before == sorted(await told.all_inner_texts())
         assert 3 == await seen.jobs().count()
         assert 0 == await done.locator(seen.hook("retry")).count()
         assert 0 == await seen.jobs("canceled").locator(seen.hook("cancel")).count()
@@ -106,7 +112,7 @@ async def test_all_jobs_of_a_view_are_canceled_after_one_question(browser: Brows
         await expect(seen.jobs("processing")).to_have_count(2)
         await expect(seen.jobs("processing").first.locator(seen.hook("typical"))).to_contain_text("usually about")
         await seen.find("cancel-all").click()
-        await expect(seen.find("cancel-all-dialog")).to_contain_text("all 2 unfinished")
+        await expect(seen.find("cancel-all-dialog")).to_contain_text("all 2 jobs")
         await seen.page.keyboard.press("Escape")
         await expect(seen.find("cancel-all-dialog")).to_have_count(0)
         kept = await seen.jobs("processing").count()

@@ -42,7 +42,7 @@ async def test_a_story_of_pictures_in_the_readers_own_words(house: House, reader
     async with reading(house, reader) as seen:
         await witness.watch(seen)
         await sign_in(seen, name)
-        await make_an_id_photo(seen)
+        await make_an_id_photo(seen, reader)
         await look_closely(seen)
         await go_on_with_it(seen)
         await cancel_all_and_try_one_again(seen)
@@ -61,19 +61,24 @@ async def test_a_story_of_pictures_in_the_readers_own_words(house: House, reader
     assert 0 == left
 
 
-async def make_an_id_photo(seen: Visit) -> None:
-    """Take the example of the empty gallery, choose style, background and format, and see it develop."""
+async def make_an_id_photo(seen: Visit, reader: Reader) -> None:
+    """Take the example of the empty gallery, choose style, background and format, and see it develop; the hint goes then."""
     await expect(seen.find("empty")).to_be_visible()
     await seen.find("example").click()
     await expect(seen.find("preview")).to_be_visible()
+    await expect(seen.find("toast")).to_contain_text(reader.words["photos.submit.ready"])
     for choice in ("style-color_id_photo", "background-light-blue", "format-id-35x45"):
         await seen.page.check(seen.hook(choice), force=True)
     await seen.page.fill(seen.hook("prompt"), QUICK)
+    is_hinted = await seen.find("toast").count()
     await seen.page.click(seen.hook("submit"))
+    await expect(seen.find("upload").or_(seen.jobs()).first).to_be_visible()
+    hints = [is_hinted, await seen.find("toast").count()]
     await seen.page.wait_for_function("document.title.startsWith('(1) ')")
     await expect(seen.jobs("completed")).to_have_count(1)
     await expect(seen.page).not_to_have_title(re.compile(r"^\("))
 
+    assert [1, 0] == hints
     assert [413, 531] == await seen.find("result-image").evaluate(SHAPE)
 
 

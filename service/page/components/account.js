@@ -1,7 +1,9 @@
 /** The person's account: who is signed in, what is left of the day, the way out, and all that is kept of the person, to take or to erase. */
 
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
-import { asProblem, usePage, useStore } from '../page.js';
+import { asProblem, usePage, useProblem, useStore } from '../page.js';
+import { CopyButton } from './card-parts.js';
+import { refusalWords } from './connection.js';
 import { Window } from './window.js';
 import { PrivacyNote } from './privacy.js';
 
@@ -29,23 +31,30 @@ export function useSignOut() {
 
 /** @param {{onClose: () => void}} props */
 function AccountDialog({ onClose }) {
-  const { i18n, session } = usePage();
+  const { i18n, studio } = usePage();
+  const { refusal } = useStore(studio.store);
   const signOut = useSignOut();
   const [isErasing, setIsErasing] = useState(false);
   return html`<${Window} hook="account" title=${i18n.t('account.title')} onClose=${onClose}>
     <${Person} />
     ${isErasing
-      ? html`<${Erasure} onLeave=${() => setIsErasing(false)} onErased=${signOut} />`
-      : html`<${Export} />
-          <section class="matter">
-            <p>${i18n.t('account.erase.lead')}</p>
-            <button type="button" class="small" data-testid="erase" onClick=${() => setIsErasing(true)}>${i18n.t('account.erase')}</button>
-          </section>
+      ? html`<${Erasure} onLeave=${() => setIsErasing(false)} />`
+      : html`${refusal ? html`<p class="problem" data-testid="account-refusal">${refusalWords(i18n, refusal)}</p>` : html`<${Matters} onErase=${() => setIsErasing(true)} />`}
           <div class="window-bottom">
             <${PrivacyNote} />
             <button type="button" data-testid="account-sign-out" onClick=${signOut}>${i18n.t('signOut')}</button>
           </div>`}
   <//>`;
+}
+
+/** What may be done with all that is kept. @param {{onErase: () => void}} props */
+function Matters({ onErase }) {
+  const { i18n } = usePage();
+  return html`<${Export} />
+    <section class="matter">
+      <p>${i18n.t('account.erase.lead')}</p>
+      <button type="button" class="small" data-testid="erase" onClick=${onErase}>${i18n.t('account.erase')}</button>
+    </section>`;
 }
 
 function Person() {
@@ -55,6 +64,11 @@ function Person() {
     <dt>${i18n.t('account.name')}</dt>
     <dd data-testid="account-name">${session.name}</dd>
     ${session.email && session.email !== session.name && html`<dt>${i18n.t('account.email')}</dt><dd data-testid="account-email">${session.email}</dd>`}
+    <dt>${i18n.t('account.id')}</dt>
+    <dd>
+      <code data-testid="account-id">${session.subject}</code>
+      <${CopyButton} words=${session.subject ?? ''} label=${i18n.t('account.id.copy')} testId="account-id-copy" />
+    </dd>
     <dt>${i18n.t('account.today')}</dt>
     <dd data-testid="account-quota">
       ${quota ? i18n.t('quota.left', { left: i18n.number(quota.remainingQuota), limit: i18n.number(quota.dailyLimit) }) : '…'}
@@ -65,24 +79,23 @@ function Person() {
 
 /** Hands all over as one file. It goes on while the dialog is open. */
 function Export() {
-  const page = usePage();
-  const { i18n, studio } = page;
+  const { i18n, studio } = usePage();
   const [bytes, setBytes] = useState(/** @type {number | null} */ (null));
-  const [said, setSaid] = useState('');
-  const [problem, setProblem] = useState('');
+  const [isDone, setIsDone] = useState(false);
+  const [problem, setProblem] = useProblem();
   const leaving = useRef(new AbortController());
   useEffect(() => () => leaving.current.abort(), []);
   const isBusy = bytes !== null;
   const hand = async () => {
     if (isBusy) return;
     setBytes(0);
-    setSaid('');
-    setProblem('');
+    setIsDone(false);
+    setProblem(null);
     try {
       save(await studio.api.exportMe(setBytes, leaving.current.signal));
-      setSaid(i18n.t('account.export.done'));
+      setIsDone(true);
     } catch (error) {
-      if (!leaving.current.signal.aborted) setProblem(asProblem(page, error).text);
+      if (!leaving.current.signal.aborted) setProblem(asProblem(error));
     }
     setBytes(null);
   };
@@ -90,8 +103,8 @@ function Export() {
     <p>${i18n.t('account.export.lead')}</p>
     <button type="button" class="small" data-testid="export" aria-disabled=${isBusy} onClick=${hand}>${i18n.t('account.export')}</button>
     ${isBusy && html`<progress aria-label=${i18n.t('account.export.busy')}></progress>`}
-    <p role="status" data-testid="export-status">${bytes ? i18n.t('account.export.bytes', { size: i18n.megabytes(bytes) }) : said}</p>
-    ${problem && html`<p class="problem" role="alert" data-testid="account-error">${problem}</p>`}
+    <p role="status" data-testid="export-status">${bytes ? i18n.t('account.export.bytes', { size: i18n.megabytes(bytes) }) : isDone && i18n.t('account.export.done')}</p>
+    ${problem && html`<p class="problem" role="alert" data-testid="account-error">${i18n.problem(problem)}</p>`}
   </section>`;
 }
 
@@ -105,16 +118,12 @@ function save(file) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/**
- * The second step: what goes and what stays, and a word to type.
- * @param {{onLeave: () => void, onErased: () => void}} props
- */
-function Erasure({ onLeave, onErased }) {
-  const page = usePage();
+/** The second step: what goes and what stays, and a word to type. @param {{onLeave: () => void}} props */
+function Erasure({ onLeave }) {
+  const { i18n, studio } = usePage();
   const [isBusy, setIsBusy] = useState(false);
-  const { i18n, studio, announcer } = page;
   const [typed, setTyped] = useState('');
-  const [problem, setProblem] = useState('');
+  const [problem, setProblem] = useProblem();
   const title = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => title.current?.focus(), []);
   const word = i18n.t('account.erase.word');
@@ -122,15 +131,14 @@ function Erasure({ onLeave, onErased }) {
   const erase = async (event) => {
     event.preventDefault();
     if (isBusy) return;
-    if (typed.trim().toLowerCase() !== word.toLowerCase()) return setProblem(i18n.t('account.erase.wrongWord', { word }));
+    if (typed.trim().toLowerCase() !== word.toLowerCase()) return setProblem({ code: 'erase_word' });
     setIsBusy(true);
-    setProblem('');
+    setProblem(null);
     try {
-      await studio.api.eraseMe();
-      announcer.say(i18n.t('account.erase.done'));
-      onErased();
+      await studio.erase();
+      studio.leaveErased();
     } catch (error) {
-      setProblem(asProblem(page, error).text);
+      setProblem(asProblem(error));
       setIsBusy(false);
     }
   };
@@ -146,7 +154,7 @@ function Erasure({ onLeave, onErased }) {
       />
     </label>
     ${isBusy && html`<progress aria-label=${i18n.t('account.erase.busy')}></progress>`}
-    ${problem && html`<p class="problem" role="alert" data-testid="account-error">${problem}</p>`}
+    ${problem && html`<p class="problem" role="alert" data-testid="account-error">${i18n.problem({ ...problem, values: { word } })}</p>`}
     <div class="window-bottom">
       <button type="button" class="quiet" data-testid="erase-leave" aria-disabled=${isBusy} onClick=${() => isBusy || onLeave()}>
         ${i18n.t('account.erase.leave')}

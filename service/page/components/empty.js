@@ -35,8 +35,7 @@ async function fetchExample(photo) {
 
 /** Something to begin with, put into the form by one press. @param {{studio: import('../studio.js').Studio, example: import('../page.js').Example}} props */
 function Try({ studio, example }) {
-  const page = usePage();
-  const { i18n, view } = page;
+  const { i18n, view } = usePage();
   const [problem, setProblem] = useProblem();
   const [isBusy, setIsBusy] = useState(false);
   const use = async () => {
@@ -46,10 +45,10 @@ function Try({ studio, example }) {
     try {
       if ('photo' in example) studio.drafts.takePhoto(view.id, await fetchExample(example.photo));
       else studio.drafts.set(`${view.id}.${example.draft}`, i18n.t(example.words));
-      studio.toasts.show({ words: i18n.of(view, 'example.done') });
+      studio.toasts.show({ words: i18n.of(view, 'example.done', { button: i18n.of(view, 'submit.ready') }), isHint: true });
       document.getElementById('composer-title')?.focus();
     } catch {
-      setProblem(asProblem(page, { code: 'network' }));
+      setProblem(asProblem({ code: 'network' }));
     }
     setIsBusy(false);
   };
@@ -60,7 +59,7 @@ function Try({ studio, example }) {
     <figcaption>
       <button type="button" data-testid="example" onClick=${use}>${i18n.of(view, 'example.use')}</button>
       <small>${i18n.of(view, 'example.credit')}</small>
-      ${problem && html`<span class="problem" role="alert">${problem.text}</span>`}
+      ${problem && html`<span class="problem" role="alert">${i18n.problem(problem)}</span>`}
     </figcaption>
   </figure>`;
 }

@@ -1,6 +1,6 @@
 /** One pipeline's jobs: those under way, then those that have ended, the newest first. */
 
-import { html } from '../vendor/preact-htm.js';
+import { html, useRef } from '../vendor/preact-htm.js';
 import { useDraft, usePage } from '../page.js';
 import { newestFirst, progressOf, runningCount, unaccepted, visibleSubmissions } from '../store.js';
 import { CancelAll } from './cancel-all.js';
@@ -32,6 +32,8 @@ export function Gallery({ studio, state }) {
   const submissions = visibleSubmissions(state, view.pipeline);
   const isEmpty = jobs.length === 0 && submissions.length === 0;
   const hint = hintOf(unaccepted(submissions).length, runningCount(state, view.pipeline));
+  const hasHinted = useRef(false);
+  hasHinted.current ||= Boolean(hint);
   return html`<section class="gallery" aria-labelledby="gallery-title">
     <div class="gallery-top">
       <h2 id="gallery-title" tabindex="-1">${i18n.of(view, 'gallery.title')}</h2>
@@ -40,11 +42,11 @@ export function Gallery({ studio, state }) {
       view.modes.length > 1 &&
       html`<${Switch} name="view" label=${i18n.of(view, 'view.label')} choices=${view.modes} chosen=${mode} onChoose=${setMode} />`}
     </div>
-    ${hint &&
+    ${hasHinted.current &&
     html`<p class="gallery-hint">
-      <span data-testid="gallery-hint">${i18n.of(view, hint)}</span> ${hint === 'gallery.closeTab' && html`<${NotifySwitch} />`}
+      ${hint && html`<span data-testid="gallery-hint">${i18n.of(view, hint)}</span>`} ${hint === 'gallery.closeTab' && html`<${NotifySwitch} />`}
     </p>`}
-    ${!state.isLoaded && isEmpty && html`<${Skeleton} />`}
+    ${!state.isLoaded && isEmpty && state.connection !== 'refused' && html`<${Skeleton} />`}
     ${state.isLoaded && isEmpty && !state.hasMore && html`<${Empty} studio=${studio} />`}
     <${Prints} studio=${studio} state=${state} jobs=${jobs} submissions=${submissions} mode=${mode} filter=${filter} onFilter=${setFilter} />
     ${state.hasMore && html`<${More} studio=${studio} isEmpty=${isEmpty} />`}

@@ -8,7 +8,7 @@ import { PictureButtons, PictureDetails } from './picture-actions.js';
 /** @typedef {import('../store.js').Job} Job */
 
 /** What the same input can only fail of again; its card says what else may be done. */
-const FAILS_AGAIN = ['missing_metadata'];
+const FAILS_AGAIN = ['missing_metadata', 'invalid_image'];
 
 /** @param {Job} job */
 function mayBeRetried({ status, failure }) {
@@ -17,7 +17,6 @@ function mayBeRetried({ status, failure }) {
 
 /** One thing after the other, and what went wrong with the last. */
 function useActions() {
-  const page = usePage();
   const [problem, setProblem] = useProblem();
   const isBusy = useRef(false);
   /** @param {() => Promise<unknown>} action @param {string} [code] what to call its failure, whatever it was */
@@ -29,7 +28,7 @@ function useActions() {
     try {
       await action();
     } catch (error) {
-      setProblem(asProblem(page, code ? { code } : error));
+      setProblem(asProblem(code ? { code } : error));
     } finally {
       isBusy.current = false;
     }
@@ -67,7 +66,7 @@ export function JobActions({ job, studio, name, titleId, preview }) {
       ${job.outputImageUrl && html`<${PictureButtons} job=${job} studio=${studio} name=${name} preview=${preview} act=${act} button=${button} />`}
       ${!job.terminal && button('cancel', () => act(cancel))}
       ${mayBeRetried(job) && button('retry', () => act(retry))} ${job.terminal && button('delete', remove, 'quiet')}
-      ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${problem.text}</span>`}
+      ${problem && html`<span class="problem" role="alert" data-testid="job-problem">${i18n.problem(problem)}</span>`}
     </div>
     ${job.terminal && html`<${PictureDetails} job=${job} studio=${studio} name=${name} act=${act} />`}`;
 }

@@ -11,9 +11,6 @@ import { Development } from './progress.js';
 /** @typedef {import('../store.js').Progress} Progress */
 /** @typedef {import('../page.js').CardProps} CardProps */
 
-/** Failures whose charge was kept; every other one was given back or never taken. */
-const CHARGED_FAILURES = ['content_rejected'];
-
 /**
  * @param {{job: Job, progress?: Progress, preview?: string, cancellation?: import('../store.js').Cancellation,
  *   clockOffset: number, mode: string, studio: import('../studio.js').Studio}} props
@@ -40,7 +37,7 @@ export function JobCard({ job, progress, preview, cancellation, clockOffset, mod
       ${job.prompt && html`<p class="wish">${job.prompt}</p>`}
       ${job.status === 'failed' && html`<${Failure} job=${job} />`}
       ${view.Notes && html`<${view.Notes} ...${shared} />`}
-      ${cancellation && html`<${Cancellation} job=${job} cancellation=${cancellation} />`}
+      ${(cancellation || job.status === 'canceled') && html`<${Cancellation} job=${job} cancellation=${cancellation} />`}
       <${JobActions} job=${job} studio=${studio} name=${name} titleId=${titleId} preview=${preview} />
     </article>
   </li>`;
@@ -69,18 +66,16 @@ function Tray({ job, progress, preview, studio }) {
 function Failure({ job }) {
   const { i18n, view } = usePage();
   const code = job.failure?.code ?? '';
-  const isCharged = CHARGED_FAILURES.includes(code);
   return html`<div class="failure" data-testid="job-error" data-code=${code}>
     <p>${i18n.of(view, `failure.${code}`, {}, job.error ?? i18n.t('failure.unknown'))}</p>
-    <p>${i18n.t(isCharged ? 'failure.counted' : 'failure.notCounted')}</p>
+    <p>${i18n.t(job.charged ? 'failure.counted' : 'failure.notCounted')}</p>
   </div>`;
 }
 
-/** What canceling came to, where this page asked for it. */
-function Cancellation(/** @type {{job: Job, cancellation: import('../store.js').Cancellation}} */ { job, cancellation }) {
+/** What canceling came to; that it came too late is known where this page asked for it. */
+function Cancellation(/** @type {{job: Job, cancellation?: import('../store.js').Cancellation}} */ { job, cancellation }) {
   const { i18n } = usePage();
-  const { outcome, givenBack } = cancellation;
-  const words = outcome === 'too_late' ? 'cancel.tooLate' : givenBack ? 'failure.notCounted' : 'failure.counted';
   if (!job.terminal) return null;
-  return html`<p class="facts" data-testid="cancellation" data-given-back=${String(givenBack)}>${i18n.t(words)}</p>`;
+  const words = job.status !== 'canceled' ? 'cancel.tooLate' : job.charged ? 'failure.counted' : 'failure.notCounted';
+  return html`<p class="facts" data-testid="cancellation" data-given-back=${String(!job.charged)}>${i18n.t(words)}</p>`;
 }

@@ -5,8 +5,7 @@ import { asProblem, usePage, useProblem } from '../page.js';
 
 /** @param {{studio: import('../studio.js').Studio, isEmpty: boolean}} props */
 export function More({ studio, isEmpty }) {
-  const page = usePage();
-  const { i18n, view } = page;
+  const { i18n, view } = usePage();
   const [isBusy, setIsBusy] = useState(false);
   const [problem, setProblem] = useProblem();
   const isLoading = useRef(false);
@@ -18,7 +17,7 @@ export function More({ studio, isEmpty }) {
     try {
       await studio.loadMore(view.pipeline);
     } catch (error) {
-      setProblem(asProblem(page, error));
+      setProblem(asProblem(error));
     }
     isLoading.current = false;
     setIsBusy(false);
@@ -29,7 +28,7 @@ export function More({ studio, isEmpty }) {
   const button = useSeen(() => !problem && !view.Below && load());
   return html`<p class="more">
     <button type="button" data-testid="more" ref=${button} aria-disabled=${isBusy} onClick=${load}>${i18n.of(view, 'gallery.more')}</button>
-    ${problem && html`<span class="problem" role="alert">${problem.text}</span>`}
+    ${problem && html`<span class="problem" role="alert">${i18n.problem(problem)}</span>`}
   </p>`;
 }
 

@@ -80,7 +80,7 @@ export function PhotoField({ form, photo, onTake, onRemove, camera }) {
   const { i18n, config } = usePage();
   const isHovering = useDropAndPaste(onTake);
   const limits = i18n.t('photo.limits', { limit: i18n.megabytes(config.maxUploadBytes) });
-  const hint = html`<p class="photo-hint">${i18n.t('photo.hint')}</p>`;
+  const hint = html`<p class="photo-hint"><span class="for-mouse">${i18n.t('photo.hint')}</span><span class="for-touch">${i18n.t('photo.hintTouch')}</span></p>`;
   return html`<fieldset>
     <legend>${i18n.t('photo.title')}</legend>
     <div class="photo-box" data-has-photo=${Boolean(photo)}>
@@ -99,12 +99,8 @@ export function PhotoField({ form, photo, onTake, onRemove, camera }) {
 /** @param {{photo: import('../studio.js').Photo, sending?: import('../store.js').Submission}} props */
 function Preview({ photo, sending }) {
   const { i18n } = usePage();
-  const [brokenUrl, setBrokenUrl] = useState('');
-  const isBroken = brokenUrl === photo.previewUrl;
   const isUploading = sending?.phase === 'uploading' && sending.previewUrl === photo.previewUrl;
-  return html`${isBroken
-      ? html`<p class="problem">${i18n.t('photo.unreadable')}</p>`
-      : html`<img class="preview" data-testid="preview" src=${photo.previewUrl} alt=${i18n.t('photo.alt')} onError=${() => setBrokenUrl(photo.previewUrl)} />`}
+  return html`<img class="preview" data-testid="preview" src=${photo.previewUrl} alt=${i18n.t('photo.alt')} />
     <p class="preview-name"><span>${photo.file.name}</span> <small>${i18n.megabytes(photo.file.size)}</small></p>
     ${isUploading && html`<progress max="1" value=${sending.fraction} aria-label=${i18n.t('upload.label')}></progress>`}`;
 }

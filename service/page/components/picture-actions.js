@@ -18,7 +18,7 @@ export function PictureButtons({ job, studio, name, preview, act, button }) {
   const [isZoomed, setIsZoomed] = useState(false);
   const use = async () => {
     studio.drafts.takePhoto(view.id, await fetchPicture(studio.api, job));
-    studio.toasts.show({ words: i18n.t('use.done', { name }) });
+    studio.toasts.show({ words: i18n.t('use.done', { name }), isHint: true });
     document.getElementById('composer-title')?.focus();
     scrollTo({ top: 0, behavior: 'smooth' });
   };

@@ -1,9 +1,9 @@
 /** What is on its way, before it is a job. */
 
 import { html, useEffect, useRef } from '../vendor/preact-htm.js';
-import { asProblem, usePage } from '../page.js';
+import { usePage } from '../page.js';
 import { isConnected, sendingOf } from '../store.js';
-import { NETWORK_FAILURES } from '../submissions.js';
+import { NETWORK_FAILURES, isHeldUp } from '../submissions.js';
 import { Bar, Chip } from './card-parts.js';
 import { goOnAt } from './focus.js';
 
@@ -19,22 +19,28 @@ export function SubmissionCard({ submission, studio }) {
   const page = usePage();
   const { id, previewUrl, phase, asked, pipeline } = submission;
   const card = useRef(/** @type {HTMLElement | null} */ (null));
-  // On a phone the line is far below the button that was just pressed.
-  useEffect(() => card.current?.scrollIntoView({ block: 'nearest' }), []);
+  useEffect(() => bringIntoView(card.current), []);
   useFocusOnceGone(card);
   const titleId = `title-upload-${id}`;
   const job = { ...asked, pipeline, jobId: '', status: 'uploading', version: 0, terminal: false, createdAt: '' };
   const Part = PARTS[phase] ?? OnItsWay;
+  const status = isHeldUp(submission, studio.store.state) ? 'unsent' : phase;
   return html`<li class="print" ref=${card} data-testid="upload" data-status=${phase}>
     <article aria-labelledby=${titleId}>
       <div class="sheet tray">${previewUrl && html`<img src=${previewUrl} alt="" />`}</div>
       <div class="caption">
         <h3 id=${titleId} tabindex="-1">${page.view.title(page, job)}</h3>
-        <${Chip} status=${phase} />
+        <${Chip} status=${status} />
       </div>
       <${Part} submission=${submission} studio=${studio} titleId=${titleId} />
     </article>
   </li>`;
+}
+
+/** On a phone the line is far below the button that was just pressed: go there, with its title, whole. @param {HTMLElement | null} card */
+function bringIntoView(card) {
+  const top = card?.getBoundingClientRect().top ?? 0;
+  if (top < 0 || top > innerHeight / 2) card?.closest('section')?.scrollIntoView();
 }
 
 /** When the card that had the focus is gone, the gallery has it. @param {{current: HTMLElement | null}} card */
@@ -49,11 +55,12 @@ function useFocusOnceGone(card) {
 }
 
 /** @param {PartProps} props */
-function OnItsWay({ submission: { id, phase, fraction }, studio }) {
+function OnItsWay({ submission, studio }) {
   const { i18n } = usePage();
-  const isSending = phase !== 'waiting';
-  const words = isSending && !isConnected(studio.store.state) ? i18n.t('upload.offline') : i18n.t(`status.${phase}`);
-  return html`<${Bar} fraction=${fraction} label=${i18n.t('upload.label')} words=${fraction === undefined ? words : i18n.percent(fraction)} />
+  const { id, phase, fraction } = submission;
+  const isStill = isHeldUp(submission, studio.store.state);
+  const words = isStill ? i18n.t('upload.offline') : fraction === undefined ? i18n.t(`status.${phase}`) : i18n.percent(fraction);
+  return html`<${Bar} fraction=${isStill ? undefined : fraction} label=${i18n.t('upload.label')} words=${words} />
     ${phase === 'uploading' &&
     html`<p class="actions">
       <button type="button" data-testid="cancel-upload" onClick=${() => studio.submissions.cancel(id)}>${i18n.t('upload.cancel')}</button>
@@ -63,10 +70,9 @@ function OnItsWay({ submission: { id, phase, fraction }, studio }) {
 /** It is kept until it is sent or dismissed, and says why it waits. @param {PartProps} props */
 function Unsent({ submission, studio, titleId }) {
   const { id, error } = submission;
-  const page = usePage();
-  const { i18n } = page;
+  const { i18n } = usePage();
   // The error itself may be over when it is read.
-  const words = NETWORK_FAILURES.includes(error?.code) ? i18n.t('upload.unsent') : asProblem(page, error).text;
+  const words = NETWORK_FAILURES.includes(error?.code) ? i18n.t('upload.unsent') : i18n.problem(error);
   return html`<div class="failure" role="status" data-testid="upload-unsent">
       <p>${words}</p>
       ${isConnected(studio.store.state) && html`<p>${i18n.t('upload.again.now')}</p>`}

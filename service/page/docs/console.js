@@ -16,7 +16,10 @@ export function Console({ name, examples, closeCodes }) {
   const { i18n, session } = usePage();
   const [, draw] = useState(0);
   const [problem, setProblem] = useState('');
-  const talk = useMemo(() => new Talk(() => session.token(), closeWords(i18n, closeCodes)), []);
+  const [withToken, setWithToken] = useState(true);
+  const talk = useMemo(() => new Talk(() => session.token(), noteWords(i18n, closeCodes)), []);
+  // Where the token came with the upgrade, a hello is one too many, and ends the connection.
+  const takesHello = talk.state === 'closed' ? !withToken : !talk.broughtToken;
   useEffect(() => {
     talk.onChange = () => draw((/** @type {number} */ count) => count + 1);
     return () => talk.close();
@@ -32,28 +35,28 @@ export function Console({ name, examples, closeCodes }) {
   };
   return html`<section class="console card" aria-labelledby="console" data-testid="console" data-state=${talk.state}>
     <h3 id="console">${i18n.t('docs.console')}</h3>
-    <${Connection} talk=${talk} name=${name} tried=${tried} />
-    <${Message} talk=${talk} examples=${examples} tried=${tried} />
+    <${Connection} talk=${talk} withToken=${withToken} onWithToken=${setWithToken} tried=${tried} />
+    <${Message} talk=${talk} examples=${examples.filter(({ name: each }) => takesHello || each !== 'hello')} tried=${tried} />
     ${problem && html`<p class="problem" role="alert" data-testid="console-problem">${problem}</p>`}
     <${Log} entries=${talk.entries} />
     <button type="button" class="small" data-testid="clear" onClick=${() => talk.clear()}>${i18n.t('docs.console.clear')}</button>
   </section>`;
 }
 
-/** @param {any} i18n @param {Close[]} codes @returns {(code: number) => string} */
-function closeWords(i18n, codes) {
-  return (code) => {
+/** What the log says of the connection itself. @param {any} i18n @param {Close[]} codes @returns {import('./talk.js').NoteWords} */
+function noteWords(i18n, codes) {
+  const closed = (/** @type {number} */ code) => {
     const known = codes.find((each) => each.code === code);
     if (!known) return '';
     const meaning = i18n.firstOf([`docs.close.${code}`], known.meaning);
     return `${meaning}. ${i18n.t('docs.reconnect')} ${i18n.firstOf([`docs.reconnect.${known.reconnect}`], known.reconnect)}`;
   };
+  return { closed, nothingMissed: () => i18n.t('docs.console.nothingMissed') };
 }
 
-/** @param {{talk: Talk, name: string | null, tried: (act: () => Promise<void>) => void}} props */
-function Connection({ talk, tried }) {
+/** @param {{talk: Talk, withToken: boolean, onWithToken: (withToken: boolean) => void, tried: (act: () => Promise<void>) => void}} props */
+function Connection({ talk, withToken, onWithToken, tried }) {
   const { i18n } = usePage();
-  const [withToken, setWithToken] = useState(true);
   const [since, setSince] = useState('');
   const isClosed = talk.state === 'closed';
   const press = () => (isClosed ? tried(() => talk.open({ withToken, since: since.trim() })) : talk.close());
@@ -65,7 +68,7 @@ function Connection({ talk, tried }) {
       ${i18n.t(`docs.console.${talk.state}`)}
     </span>
     <label>
-      <input type="checkbox" data-testid="with-token" checked=${withToken} onChange=${(/** @type {any} */ event) => setWithToken(event.target.checked)} />
+      <input type="checkbox" data-testid="with-token" checked=${withToken} onChange=${(/** @type {any} */ event) => onWithToken(event.target.checked)} />
       ${i18n.t('docs.console.withToken')}
     </label>
     <label class="since">

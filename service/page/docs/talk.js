@@ -4,10 +4,14 @@ const MOST_ENTRIES = 200;
 const PROTOCOL = 'darkroom.v1';
 /** Stands for the person's token in what is typed, so that none is ever on the screen. */
 const TOKEN_MARK = '$TOKEN';
+/** So long after a `resume` without an answer there was nothing to tell. */
+const NOTHING_MISSED_MS = 1_000;
+const ANSWERS = ['resync', 'snapshot', 'error'];
 
 /**
  * @typedef {{number: number, at: Date, way: 'in' | 'out' | 'note', title: string, text: string}} Entry
  * @typedef {'closed' | 'opening' | 'open'} State
+ * @typedef {{closed: (code: number) => string, nothingMissed: () => string}} NoteWords
  */
 
 export class Talk {
@@ -16,18 +20,21 @@ export class Talk {
   /** The newest event id that was told: where to go on from. */ cursor = '';
   /** The newest job told of that has not ended. */ jobId = '';
   /** @type {() => void} */ onChange = () => {};
+  /** The token came with the upgrade. */ broughtToken = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #resuming;
   #count = 0;
   /** @type {WebSocket | null} */ #socket = null;
 
-  /** @param {() => Promise<string>} token @param {(code: number) => string} closeWords @param {number} [mostEntries] the oldest go first */
-  constructor(token, closeWords, mostEntries = MOST_ENTRIES) {
+  /** @param {() => Promise<string>} token @param {NoteWords} words @param {number} [mostEntries] the oldest go first */
+  constructor(token, words, mostEntries = MOST_ENTRIES) {
     this.token = token;
-    this.closeWords = closeWords;
+    this.words = words;
     this.mostEntries = mostEntries;
   }
 
   /** @param {{withToken: boolean, since: string}} options without a token the first message has to be a hello */
   async open({ withToken, since }) {
+    this.broughtToken = withToken;
     const offers = withToken ? [PROTOCOL, `bearer.${await this.token()}`] : [PROTOCOL];
     const url = new URL('/ws', location.href);
     url.protocol = url.protocol.replace('http', 'ws');
@@ -40,7 +47,8 @@ export class Talk {
     socket.onopen = () => this.#become('open');
     socket.onmessage = ({ data }) => this.#hear(data);
     socket.onclose = ({ code, reason }) => {
-      this.#note(String(code), [this.closeWords(code), reason].filter(Boolean).join('\n'));
+      clearTimeout(this.#resuming);
+      this.#note(String(code), [this.words.closed(code), reason].filter(Boolean).join('\n'));
       if (socket === this.#socket) this.#become('closed');
     };
   }
@@ -56,6 +64,12 @@ export class Talk {
     if (message.token === TOKEN_MARK) message.token = await this.token();
     this.#socket?.send(JSON.stringify(message));
     this.#add('out', titleOf(message), pretty(shown));
+    if (message.type === 'resume') this.#expectNews();
+  }
+
+  #expectNews() {
+    clearTimeout(this.#resuming);
+    this.#resuming = setTimeout(() => this.#note(this.words.nothingMissed(), ''), NOTHING_MISSED_MS);
   }
 
   clear() {
@@ -66,6 +80,7 @@ export class Talk {
   /** @param {string} data */
   #hear(data) {
     const message = JSON.parse(data);
+    if (message.id || ANSWERS.includes(message.type)) clearTimeout(this.#resuming);
     if (message.id > this.cursor) this.cursor = message.id;
     for (const job of [...(message.data?.jobs ?? []), message.job].filter(Boolean)) {
       if (job.terminal === false) this.jobId = job.jobId;

@@ -46,7 +46,7 @@ export function Answer({ said, testId }) {
 
 /** @param {import('../i18n.js').I18n} i18n @param {Redriven} done */
 function accountOf(i18n, { letters, dryRun, complete }) {
-  const parts = OUTCOMES.filter((outcome) => letters[outcome] > 0).map((outcome) => i18n.t(`ops.redrive.${outcome}`, { count: i18n.number(letters[outcome]) }));
+  const parts = OUTCOMES.filter((outcome) => letters[outcome] > 0).map((outcome) => i18n.count(`ops.redrive.${outcome}`, letters[outcome]));
   if (parts.length === 0) return i18n.t('ops.redrive.none');
   const words = `${i18n.t(dryRun ? 'ops.redrive.would' : 'ops.redrive.done')} ${parts.join(i18n.t('ops.redrive.and'))}.`;
   return complete ? words : `${words} ${i18n.t('ops.redrive.more')}`;

@@ -23,7 +23,7 @@ export function Cards({ now }) {
     ['oldest', say('queueOldestSeconds', 'seconds'), i18n.t('ops.card.oldest.note')],
     ['dead', say('deadLetters'), i18n.t('ops.card.dead.note')],
     ['gemini', say('geminiCallsPerMinute', 'rate'), i18n.t('ops.card.gemini.note', { errors: say('geminiErrorsPerMinute', 'rate'), throttled: say('geminiThrottledPerMinute', 'rate') })],
-    ['clients', i18n.number(clients.reduce((sum, name) => sum + (figures[name] ?? 0), 0)), i18n.t('ops.card.clients.note', Object.fromEntries(clients.map((name) => [name, say(name)])))],
+    ['clients', i18n.number(clients.reduce((sum, name) => sum + (figures[name] ?? 0), 0)), clients.map((name) => i18n.count(`ops.client.${name}`, figures[name] ?? 0)).join(', ')],
     ['requests', say('requestsPerMinute', 'rate'), i18n.t('ops.card.requests.note', { refused: say('status4xxPerMinute', 'rate'), failed: say('status5xxPerMinute', 'rate') })],
     ['process', say('memoryBytes', 'bytes'), i18n.t('ops.card.process.note', { cpu: say('cpu', 'share'), lag: say('loopLag.p99', 'seconds') })],
   ];

@@ -47,7 +47,6 @@ export function goToReport(reportId) {
 
 /** The reports as far as they were read, and the ways to read more. @param {Studio} studio */
 function useReports(studio) {
-  const page = usePage();
   const [problem, setProblem] = useProblem();
   const [book, setBook] = useState(/** @type {Book} */ ({ reports: [], isLoaded: false }));
   /** @param {() => Promise<(book: Book) => Book>} reading */
@@ -57,7 +56,7 @@ function useReports(studio) {
       setBook(change);
       setProblem(null);
     } catch (error) {
-      setProblem(asProblem(page, error));
+      setProblem(asProblem(error));
     }
   };
   /** @param {string} [cursor] of the page to read; without one it is the newest, and older ones stay */
@@ -113,7 +112,7 @@ export function Reports({ studio, detail }) {
     html`<p class="more">
       <button type="button" data-testid="more-reports" onClick=${() => readPage(cursor)}>${i18n.t('report.more')}</button>
     </p>`}
-    <div role="alert">${problem && html`<p class="problem" data-testid="reports-problem">${problem.text}</p>`}</div>
+    <div role="alert">${problem && html`<p class="problem" data-testid="reports-problem">${i18n.problem(problem)}</p>`}</div>
   </section>`;
 }
 
