@@ -73,7 +73,7 @@ def test_no_address_says_who_signs_in(told: str, expected: str) -> None:
 async def test_no_setting_says_who_signs_in() -> None:
     """Each address is masked, the buses' and the others'."""
     secret = "https://user:sekret@host.example/?password=sekret"
-    names = ("GEMINI_BASE_URL", "AWS_ENDPOINT_URL", "TOKEN_JWKS_URL", "TOKEN_ISSUER", "PUBLIC_URL", "SQS_QUEUE_URL")
+    names = ("GEMINI_BASE_URL", "AWS_ENDPOINT_URL", "TOKEN_JWKS_URL", "TOKEN_ISSUER", "SQS_QUEUE_URL")
     told: dict[str, str] = (
         NEEDED | dict.fromkeys(names, secret) | {"EVENT_BUS_URL": "redis://bus:6379/0?password=sekret"}
     )
@@ -86,7 +86,7 @@ async def test_no_setting_says_who_signs_in() -> None:
     assert (0, "") == (ran.code, ran.said)
     assert len(names) == ran.told.count("https://********@host.example/?password=********")
     assert "redis://bus:6379/0?password=********" in ran.told
-    assert ("https://host.example",) == settings.page_origins == settings.storage_origins
+    assert ("https://host.example",) == settings.storage_origins
     assert "sekret" not in ran.told + str(refused.value)
     assert ["ALLOWED_ORIGINS", "EVENT_BUS_URL"] == [line.split(":")[0] for line in str(refused.value).splitlines()[1:]]
 

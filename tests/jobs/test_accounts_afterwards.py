@@ -73,7 +73,7 @@ async def test_the_task_that_has_erased_forgets_who_was_signed_in(estate: Estate
 
 async def test_whoever_signs_in_afterwards_begins_anew_but_for_the_days_units(estate: Estate, user: UserId) -> None:
     """The earlier sign-in, on another device, stays what it was."""
-    ground, before, after = estate.ground, signed_in(user, -60), signed_in(user, 1)
+    ground, before, after = estate.ground, signed_in(user, -60), signed_in(user, 3600)
     await ground.table.users.note_sign_in(before)
     await estate.delivered(user)
     await estate.accounts().erase(user, before.since)
