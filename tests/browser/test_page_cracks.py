@@ -149,14 +149,14 @@ async def test_a_photo_is_sent_without_waiting_and_once_though_its_answer_is_los
 
 
 async def test_what_is_no_photo_is_refused_in_words(browser: Browser, tmp_path: Path) -> None:
-    """The service says so with its first answer, and the form is ready for another."""
+    """Before it is sent, and the form is ready for another."""
     async with (
         embedded_service(tmp_path, "--gemini-latency=0.2") as service,
         visit(browser, service.url) as seen,
     ):
         await sign_in(seen, "alice")
         await seen.show("cracks")
-        await seen.send(json.dumps({"this": "is no JPEG"}).encode())
+        await seen.choose(json.dumps({"this": "is no JPEG"}).encode())
         await expect(seen.find("error")).to_have_text(re.compile("not a readable photo"))
         await expect(seen.find("submit")).to_be_enabled()
         await expect(seen.find("upload")).to_have_count(0)

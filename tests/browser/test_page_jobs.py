@@ -182,7 +182,9 @@ async def test_a_long_name_leaves_the_buttons_whole_on_a_phone(browser: Browser,
         await seen.page.set_viewport_size({"width": 360, "height": 780})
         await sign_in(seen, LONGEST_NAME)
         quota = seen.page.locator(f"{seen.hook('quota')} small")
-        await expect(quota).to_have_text(re.compile(r"^[월화수목금토일]요일 오[전후] \d+:\d\d에 초기화$"))
+        await expect(quota).to_have_text(
+            re.compile(r"^[월화수목금토일]요일 (0시|오[전후] \d+:\d\d)에 다시 채워집니다$")
+        )
 
         assert {1} == set(await seen.page.evaluate(LINES_OF_BUTTONS))
         assert not await seen.page.evaluate("document.documentElement.scrollWidth > innerWidth")

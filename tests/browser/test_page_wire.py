@@ -7,7 +7,7 @@ import uuid
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.stage import Stage, developed
+from tests.browser.stage import PHOTO, Stage, developed
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 
@@ -22,7 +22,7 @@ async def test_a_lost_answer_to_a_retry_starts_one_job(stage: Stage) -> None:
         await page.fill("[data-testid='token']", stage.token(user))
         await page.click("[data-testid='token-sign-in']")
         await expect(page.locator("[data-testid='connection']")).to_have_attribute("data-state", "live")
-        job_id = await person.generate(b"no photo", "not an image")
+        job_id = await person.generate(PHOTO.read_bytes(), "[[sim:safety]]")
         await expect(page.locator("[data-testid='job'][data-status='failed']")).to_have_count(1)
         stage.wire.lost = {f"post /jobs/{job_id}/retry".encode(): 2}
         async with page.expect_response("**/retry") as answered:

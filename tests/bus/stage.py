@@ -13,7 +13,7 @@ from jobs.ids import EventId, JobId, UserId
 from jobs.model import Charge, Job, Status
 from jobs.redis_bus import RedisBus
 
-WAIT_SECONDS = 15
+WAIT_SECONDS = 25
 ALICE, BOB = UserId("alice"), UserId("bob")
 
 

@@ -47,7 +47,7 @@ STAGE = some.sampled_from([None, None, Stage.DOWNLOADING, Stage.GENERATING])
 # The same lives in each run, unless one searches for new ones.
 IS_SEARCH = settings.get_current_profile_name() == "search"
 LIVES = settings(
-    settings() if IS_SEARCH else settings(derandomize=True, max_examples=40),
+    settings() if IS_SEARCH else settings(derandomize=True, max_examples=25),
     stateful_step_count=25,
     deadline=None,
     print_blob=True,
