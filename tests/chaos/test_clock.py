@@ -20,6 +20,8 @@ HOUR_SECONDS = 3600
 # A call that is held up must not time out by itself.
 PATIENT = {"SWEEP_SECONDS": "3600", "GEMINI_TIMEOUT_SECONDS": "60"}
 RESTLESS = PATIENT | {"SWEEP_SECONDS": "0.2"}
+# A worker whose renewals hang gives its job up after a lease: longer than another needs to claim the job and call Gemini.
+LONG_LEASE = {"LEASE_SECONDS": "40"}
 
 
 def renews_lease(request: Request) -> bool:
@@ -96,13 +98,13 @@ async def test_a_neighbour_whose_clock_is_fast_takes_a_job_too_early(
 ) -> None:
     """It sees a lease that runs as over and claims the job; the first worker may not write its result, and the second does."""
     # With its only slot taken, the first one does not fetch the job's new message as well.
-    first = await stage.start_service(PATIENT | {"WORKER_SLOTS": "1"})
+    first = await stage.start_service(PATIENT | LONG_LEASE | {"WORKER_SLOTS": "1"})
     async with customer(first, "fast-neighbour", photo) as user:
         calling = stage.gemini.when(calls_gemini).blackhole().times(1)
         await user.generate()
         await calling.reached.wait()
     clock = WallClock(tmp_path / "clock")
-    neighbour = await stage.start_service(RESTLESS | clock.environment)
+    neighbour = await stage.start_service(RESTLESS | LONG_LEASE | clock.environment)
     renewing = stage.aws.when(renews_lease).blackhole()
     calling_again = stage.gemini.when(calls_gemini).blackhole().times(1)
     clock.set(HOUR_SECONDS)
