@@ -150,26 +150,17 @@ class Line:
         self._client_key = ""
 
     async def send(self, request: Request[Given, T], seed: int | None) -> Given:
-        """Send it once; and once more where the key was refused and there is a newer one. Raises whatever a call raises."""
-        try:
-            return await request.send(await self._current_client(), seed)
-        except errors.ClientError as error:
-            renewed = await self._renewed_client(error)
-            if renewed is None:
-                raise
-            return await request.send(renewed, seed)
-
-    async def _renewed_client(self, error: errors.ClientError) -> genai.Client | None:
-        """Return a client with a newer key when this error says that the key was refused and there is one."""
-        refused = self._client_key
-        if not is_key_refused(error.code, error.details):
-            return None
-        self._key.forget()
-        client = await self._current_client()
-        return None if self._client_key == refused else client
-
-    async def _current_client(self) -> genai.Client:
+        """Send it once; and once more where the key was refused and there is another. Raises whatever a call raises."""
         key = await self._key.read()
+        try:
+            return await request.send(self._client_with(key), seed)
+        except errors.ClientError as error:
+            another = await self._key.instead_of(key) if is_key_refused(error.code, error.details) else None
+            if another is None:
+                raise
+            return await request.send(self._client_with(another), seed)
+
+    def _client_with(self, key: str) -> genai.Client:
         if self._client is None or key != self._client_key:
             self._client, self._client_key = self._make_client(key), key
         return self._client

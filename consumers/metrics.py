@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from consumers.gemini_wire import CallFailed
 from jobs.errors import DarkroomError
 from jobs.model import Job, ModelUse, Status
 
@@ -36,7 +37,7 @@ class PoolMetrics:
         self.held_up = Counter("jobs_held_up", "Messages put off because their model was shut", registry=registry)
         self._gemini_calls = Counter(
             "gemini_requests",
-            "Calls of Gemini by outcome: ok or an error code",
+            "Calls of Gemini by outcome: ok, canceled, or the class of the failure",
             ["model", "outcome"],
             registry=registry,
         )
@@ -65,6 +66,9 @@ class PoolMetrics:
         try:
             yield
             outcome = "ok"
+        except CallFailed as error:
+            outcome = error.failure.value
+            raise
         except DarkroomError as error:
             outcome = error.code
             raise

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt
+from consumers.fetching import Fetching
 from consumers.gates import Gates
 from consumers.heartbeat import Heartbeat
 from consumers.metrics import PoolMetrics
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 Begin: TypeAlias = Callable[[Delivery], Attempt]
 HoldUp: TypeAlias = Callable[[Delivery], float]
 _MAX_BACKOFF_SECONDS = 10.0
-_GRACE_SHARE = 0.75
-_LEAST_SETTLING_SECONDS = 10.0
+_SETTLING_SECONDS = 10.0
+_HAND_BACK_SHARE = 0.6
 _PUT_OFF_PAUSE_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
 
@@ -61,6 +62,7 @@ class Pool:
         self._slots = slots
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._slot_freed = asyncio.Event()
+        self._fetching = Fetching()
         self._fetcher: asyncio.Task[None] | None = None
         self._helpers: tuple[asyncio.Task[None], ...] = ()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -75,27 +77,29 @@ class Pool:
         for task in (self._fetcher, *self._helpers):
             task.add_done_callback(self._note_death)
 
-    async def stop(self, budget_seconds: float) -> None:
-        """Stop fetching, let the jobs in hand end, hand the rest back to the queue, delete what is done: all in the budget.
+    async def stop(
+        self, grace_seconds: float, settling_seconds: float = _SETTLING_SECONDS, *, last_receive_seconds: float = 0
+    ) -> None:
+        """Stop fetching and let the jobs in hand end, for so long; then hand the rest back to the queue and delete what is done.
 
-        Three quarters are for the jobs in hand; writing down and deleting get at least a few seconds in any case.
+        That takes ``settling_seconds`` at most. Of the grace, a receive that is under way gets ``last_receive_seconds``.
         """
-        grace_seconds = _GRACE_SHARE * budget_seconds
-        rest_seconds = max(_LEAST_SETTLING_SECONDS, budget_seconds - grace_seconds)
         if self._fetcher is None:
             return
-        await _canceled(self._fetcher)
+        clock = asyncio.get_running_loop().time
+        grace_ends = clock() + grace_seconds
+        await self._fetching.end(self._fetcher, last_receive_seconds)
         if self._running:
-            await asyncio.wait(self._running, timeout=grace_seconds)
+            await asyncio.wait(self._running, timeout=max(0, grace_ends - clock()))
         for attempt in tuple(self._running.values()):
             attempt.give_up()
         if self._running:
-            await asyncio.wait(self._running, timeout=0.6 * rest_seconds)
+            await asyncio.wait(self._running, timeout=_HAND_BACK_SHARE * settling_seconds)
         for task in tuple(self._running):
             await _canceled(task)
         self._acknowledger.close()
         heartbeat, deleter = self._helpers
-        await asyncio.wait([deleter], timeout=0.4 * rest_seconds)
+        await asyncio.wait([deleter], timeout=(1 - _HAND_BACK_SHARE) * settling_seconds)
         for task in (heartbeat, deleter):
             await _canceled(task)
 
@@ -107,14 +111,15 @@ class Pool:
     async def _fetch(self) -> None:
         """Take a slot first, then as many messages as there are slots: none waits here while its time runs."""
         failures = 0
-        while True:
+        while self._fetching.goes_on:
             free = await self._free_slots()
             # A message fetched while the model takes nothing would only wait here, its receive used up.
             await self._gates.wait_until_fetching_makes_sense()
             if self._gates.only_probes:
                 free = 1  # one probe is enough to find out
             try:
-                deliveries = await self._queue.receive(free)
+                with self._fetching.receiving():
+                    deliveries = await self._queue.receive(free)
             except CloudUnavailable:
                 failures = min(failures + 1, 6)
                 delay = random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures))  # noqa: S311 - jitter is no secret

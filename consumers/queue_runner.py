@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
+from consumers.fetching import Fetching
 from jobs.errors import CloudUnavailable
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class QueueRunner(ABC, Generic[Message]):
         self._at_once = at_once
         self._running: set[asyncio.Task[None]] = set()
         self._place_freed = asyncio.Event()
+        self._fetching = Fetching()
         self._fetcher: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -37,14 +39,18 @@ class QueueRunner(ABC, Generic[Message]):
         self._fetcher = asyncio.create_task(self._fetch(), name=f"{self._name}-fetcher")
         self._fetcher.add_done_callback(self._note_death)
 
-    async def stop(self, budget_seconds: float) -> None:
-        """Fetch no more and let what is in hand end; what does not in that time is handled anew by another task."""
+    async def stop(self, budget_seconds: float, *, last_receive_seconds: float = 0) -> None:
+        """Fetch no more and let what is in hand end; what does not in that time is handled anew by another task.
+
+        Of the budget, a receive that is under way gets ``last_receive_seconds``.
+        """
         if self._fetcher is None:
             return
-        self._fetcher.cancel()
-        await asyncio.wait([self._fetcher])
+        clock = asyncio.get_running_loop().time
+        ends = clock() + budget_seconds
+        await self._fetching.end(self._fetcher, last_receive_seconds)
         if self._running:
-            await asyncio.wait(self._running, timeout=budget_seconds)
+            await asyncio.wait(self._running, timeout=max(0, ends - clock()))
         late = tuple(self._running)
         for task in late:
             task.cancel()
@@ -61,10 +67,11 @@ class QueueRunner(ABC, Generic[Message]):
 
     async def _fetch(self) -> None:
         failures = 0
-        while True:
+        while self._fetching.goes_on:
             free = await self._free_places()
             try:
-                messages = await self._receive(free)
+                with self._fetching.receiving():
+                    messages = await self._receive(free)
             except CloudUnavailable:
                 failures = min(failures + 1, 6)
                 logger.warning("A queue does not answer", extra={"action": f"{self._name}_receive_failed"})

@@ -33,7 +33,7 @@ class CloudFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudOptions:
-    """How the embedded cloud behaves; `port` is the emulator's, 0 for any free one."""
+    """How the embedded cloud behaves; `port` is the emulator's, 0 for any free one, `more_services` what it emulates beside."""
 
     data_dir: Path
     page_origins: tuple[str, ...]
@@ -44,6 +44,7 @@ class CloudOptions:
     token_seconds: int = 3600
     visibility_timeout_seconds: int = 30
     port: int = 0
+    more_services: tuple[str, ...] = ()
 
 
 class Cloud:
@@ -149,10 +150,11 @@ async def _start(stack: AsyncExitStack, name: str, command: list[str], extra: di
 
 
 def _emulator_command(python: Path, options: CloudOptions) -> list[str]:
-    origins = [f"--origin={origin}" for origin in options.page_origins]
+    more = [f"--origin={origin}" for origin in options.page_origins]
+    more += [f"--service={service}" for service in options.more_services]
     folder = options.data_dir.resolve() / "emulator"
     # -I: neither deploy/ nor PYTHONPATH may put a module of ours in the emulator's way.
-    return [str(python), "-I", "deploy/emulator.py", f"--data-dir={folder}", f"--port={options.port}", *origins]
+    return [str(python), "-I", "deploy/emulator.py", f"--data-dir={folder}", f"--port={options.port}", *more]
 
 
 def _simulator_command(options: CloudOptions) -> list[str]:

@@ -28,6 +28,9 @@ ARGUMENTS = argparse.ArgumentParser(description=__doc__)
 ARGUMENTS.add_argument("--data-dir", type=Path, required=True, help="where state is kept; one emulator at a time")
 ARGUMENTS.add_argument("--port", type=int, default=0, help="loopback port, 0 for any free one")
 ARGUMENTS.add_argument("--origin", action="append", default=[], help="origin of a page that may use signed links")
+ARGUMENTS.add_argument(
+    "--service", action="append", default=[], help="an AWS service that is emulated beside the usual ones"
+)
 
 SERVICES = ("cloudformation", "cognito-idp", "dynamodb", "s3", "secretsmanager", "sqs")
 PRELOADED = ("cloudformation", "cognito", "dynamodb", "s3", "secretsmanager", "sqs")
@@ -53,7 +56,7 @@ def main() -> None:
     data_dir.chmod(0o700)
     lock = take(data_dir / "lock")
     listener = listener or listen_as_before(data_dir / "port")
-    configure(data_dir, listener.getsockname()[1])
+    configure(data_dir, listener.getsockname()[1], (*SERVICES, *options.service))
     asyncio.run(Emulator(listener, frozenset(origin.encode() for origin in options.origin)).run())
     lock.close()
 
@@ -95,13 +98,13 @@ def take(path: Path) -> IO[str]:
         time.sleep(0.05)
 
 
-def configure(data_dir: Path, port: int) -> None:
+def configure(data_dir: Path, port: int, services: tuple[str, ...]) -> None:
     """Set what the emulator reads from its environment when it is imported."""
     os.environ |= {
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "SERVICES": ",".join(SERVICES),
+        "SERVICES": ",".join(services),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": "unix:///nonexistent",  # it would remove containers it takes for its own

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
+from deploy.templates import load_template
 
 if TYPE_CHECKING:
     from types_aiobotocore_cloudformation import CloudFormationClient
@@ -26,25 +26,9 @@ class ProvisioningFailed(Exception):
     """The data stack cannot be brought into the state data.yaml describes."""
 
 
-class _TemplateLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the C one where built
-    """Reads CloudFormation's short tags as plain data: !Ref X becomes {"Ref": X}."""
-
-
-def _construct_intrinsic(loader: Any, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {suffix: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    return {suffix: loader.construct_mapping(node, deep=True)}
-
-
-_TemplateLoader.add_multi_constructor("!", _construct_intrinsic)
-
-
 def read_resources() -> dict[str, dict[str, Any]]:
     """Return the template's resources by logical id."""
-    template = yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader=_TemplateLoader)  # noqa: S506 - a safe loader
-    resources: dict[str, dict[str, Any]] = template["Resources"]
+    resources: dict[str, dict[str, Any]] = load_template(TEMPLATE)["Resources"]
     return resources
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
-from jobs import clock
+from jobs import clock, originals
 from jobs.ids import JobId, UserId
 from jobs.model import JSON, Charge, Failure, Job, ModelUse, Output, Status
 
@@ -57,7 +57,9 @@ def to_item(job: Job) -> Item:
 
 
 def from_item(item: Mapping[str, Any]) -> Job:
-    """Read what ``to_item`` wrote."""
+    """Read what ``to_item`` wrote, or what the original did. Raises ValueError where it is neither."""
+    if originals.is_original(item):
+        item = originals.as_ours(item)
     return Job(
         job_id=JobId(item["jobId"]),
         user_id=UserId(item["userId"]),

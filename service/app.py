@@ -36,15 +36,18 @@ from jobs.views import JobViews, cancel_view
 from jobs.waiting import Waiting
 from service.accounts import open_accounts
 from service.demo_sign_in import DemoSignIn
+from service.emf import emitting
 from service.ground import Ground, open_ground
 from service.metrics import TaskMetrics, make_metrics_app
 from service.ops.desk import OperatorDesk, Task
 from service.ops.sampler import Sampler
 from service.pool import open_pool
-from service.process import VERSION, task_name
+from service.process import VERSION, ecs_agent_url, task_name
 from service.readiness import Readiness
+from service.scale_in import ScaleInProtection, open_protection
 from service.services import Services
 from service.settings import Settings
+from service.stopping import StopBudget
 from service.tokens import TokenVerifier
 from service.uploads import make_intake
 from service.web_app import RUNNER_OPTIONS, create_app
@@ -63,9 +66,6 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 130
 """Longer than a load balancer's idle time-out of 120 s, or it would send requests into connections we just closed."""
-HANDLER_GRACE_SECONDS = 5.0
-PARTING_SECONDS = 30.0
-"""Of the time to drain: what is left when the pool has stopped, for sockets, handlers and the bus (16, 10 and 3 s at most)."""
 BACKLOG = 2048
 
 
@@ -83,6 +83,7 @@ class House:
     admission: Admission
     sweeper: Sweeper
     queue_watch: QueueWatch
+    protection: ScaleInProtection | None
     sampler: Sampler
     readiness: Readiness
     registry: CollectorRegistry
@@ -96,11 +97,14 @@ async def serve(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], None],
+    on_leaving: Callable[[], None] = lambda: None,
 ) -> bool:
     """Run the service on the bound sockets until ``stop`` is set; returns False when a part of it died instead.
 
-    ``on_ready`` is called once requests are served. Every job in hand is finished or handed back before this returns.
+    ``on_ready`` is called once requests are served, ``on_leaving`` when the stop begins. Every job in hand is finished or
+    handed back before this returns, which is ``STOP_TIMEOUT_SECONDS`` later at the most.
     """
+    budget = StopBudget.of(settings.stop_timeout_seconds)
     async with _open_house(settings, stop.set) as house:
         await house.hub.start()
         await house.spending.start()
@@ -111,13 +115,17 @@ async def serve(
         house.sweeper.start()
         house.sampler.start()
         house.queue_watch.start(house.hub.watched, house.hub.tell_place)
-        async with _listening(house, listener, metrics_listener):
+        if house.protection is not None:
+            house.protection.start()
+        async with _listening(house, listener, metrics_listener, budget):
             # What is there now stays: walking through it again and again would hold up everybody for a moment each time.
             gc.freeze()
+            gc.enable()
             house.readiness.ready()
             on_ready()
             healthy = await _until_stopped(stop, house)
-            await _drain(settings, house)
+            on_leaving()
+            await _drain(settings, house, budget)
     return healthy
 
 
@@ -139,40 +147,48 @@ async def _until_stopped(stop: asyncio.Event, house: House) -> bool:
     return stop.is_set()
 
 
-async def _drain(settings: Settings, house: House) -> None:
+async def _drain(settings: Settings, house: House, budget: StopBudget) -> None:
     """Finish while the listeners are still open, so that the load balancer can notice and nobody is refused."""
     logger.info("Draining", extra={"action": "drain", "jobs_in_hand": house.pool.busy})
     house.readiness.drain()
     await house.sweeper.stop()
-    pool_seconds = max(settings.drain_seconds - PARTING_SECONDS, settings.drain_seconds / 2)
+    # Alone on its machine there is nobody else to wait for what it was given.
+    last_receive = 0 if settings.embedded else budget.last_receive
     await asyncio.gather(
-        house.pool.stop(pool_seconds), house.webhooks.stop(pool_seconds), house.uploads.stop(pool_seconds)
+        house.pool.stop(budget.work, budget.settling, last_receive_seconds=last_receive),
+        house.webhooks.stop(budget.work, last_receive_seconds=last_receive),
+        house.uploads.stop(budget.work, last_receive_seconds=last_receive),
+        asyncio.sleep(settings.deregistration_seconds),  # until then requests and sockets are still sent here
     )
     house.waiting.close()
-    await asyncio.gather(house.spending.stop(), house.admission.stop(), house.queue_watch.stop(), house.hub.close())
+    if house.protection is not None:
+        await house.protection.stop()
+    await asyncio.gather(
+        house.spending.stop(), house.admission.stop(), house.queue_watch.stop(), house.hub.close(budget.sockets)
+    )
     await house.sampler.stop()  # last, for an operator may watch the task leave
 
 
 @asynccontextmanager
 async def _listening(
-    house: House, listener: socket.socket, metrics_listener: socket.socket | None
+    house: House, listener: socket.socket, metrics_listener: socket.socket | None, budget: StopBudget
 ) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        runner = web.AppRunner(
-            house.app, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=HANDLER_GRACE_SECONDS, **RUNNER_OPTIONS
-        )
-        await _start(stack, runner, listener)
-        if metrics_listener is not None:
-            metrics_app = make_metrics_app(house.registry)
-            metrics_runner = web.AppRunner(metrics_app, access_log=None, shutdown_timeout=HANDLER_GRACE_SECONDS)
-            await _start(stack, metrics_runner, metrics_listener)
+    grace_seconds = budget.handlers / 2  # aiohttp takes it twice: handlers may end, then they are canceled
+    runner = web.AppRunner(
+        house.app, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=grace_seconds, **RUNNER_OPTIONS
+    )
+    places = [(runner, listener)]
+    if metrics_listener is not None:
+        metrics_app = make_metrics_app(house.registry)
+        metrics_runner = web.AppRunner(metrics_app, access_log=None, shutdown_timeout=grace_seconds)
+        places.append((metrics_runner, metrics_listener))
+    try:
+        for each, its_listener in places:
+            await each.setup()
+            await web.SockSite(each, its_listener, backlog=BACKLOG).start()
         yield
-
-
-async def _start(stack: AsyncExitStack, runner: web.AppRunner, listener: socket.socket) -> None:
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    finally:
+        await asyncio.gather(*(each.cleanup() for each, _ in places))
 
 
 @asynccontextmanager
@@ -218,6 +234,8 @@ async def _open_house(settings: Settings, leave: Callable[[], None]) -> AsyncIte
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
         pool, spending = await open_pool(stack, settings, ground)
+        # Opened last, to write its last line when nothing is counted any more.
+        await stack.enter_async_context(emitting(ground.registry, settings.cloudwatch_service))
         yield House(
             app=create_app(settings, services),
             pool=pool,
@@ -228,6 +246,7 @@ async def _open_house(settings: Settings, leave: Callable[[], None]) -> AsyncIte
             hub=hub,
             admission=admission,
             queue_watch=queue_watch,
+            protection=await _open_protection(stack, settings, pool),
             sampler=operator_desk.sampler,
             sweeper=Sweeper(table, submission, settings.sweep_times(), admission.watch),
             readiness=readiness,
@@ -279,6 +298,12 @@ async def _cancel(control: Control, user_id: UserId, job_id: JobId) -> dict[str,
 async def _open_verifier(stack: AsyncExitStack, settings: Settings) -> TokenVerifier:
     session = await stack.enter_async_context(aiohttp.ClientSession())
     return TokenVerifier(session, settings.issuer, settings.jwks_url, settings.cognito_client_id)
+
+
+async def _open_protection(stack: AsyncExitStack, settings: Settings, pool: Pool) -> ScaleInProtection | None:
+    if not settings.scale_in_protection:
+        return None
+    return await open_protection(stack, ecs_agent_url(), lambda: pool.busy > 0)
 
 
 async def _open_demo_sign_in(stack: AsyncExitStack, settings: Settings) -> DemoSignIn | None:

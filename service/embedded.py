@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost")
-DRAIN_SECONDS = 10
+STOP_TIMEOUT_SECONDS = 20
 LEASE_SECONDS = 30
 MIN_CALL_SECONDS = 120
 ANY_PORT = 0
@@ -101,7 +101,7 @@ def _settings(
         # A held job is renewed; a lost one should go on soon.
         "lease_seconds": LEASE_SECONDS,
         "gemini_timeout_seconds": max(MIN_CALL_SECONDS, 3 * options.gemini_latency),
-        "drain_seconds": DRAIN_SECONDS,
+        "stop_timeout_seconds": STOP_TIMEOUT_SECONDS,
         "metrics_port": ANY_PORT,
         "webhook_allow_private": True,
         "anonymous_pipelines": ANONYMOUS_PIPELINES,

@@ -27,6 +27,8 @@ SEATS = web.AppKey("SEATS", Seats)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)
 STARTED_AT = web.RequestKey("STARTED_AT", float)
 """When the request began, by the clock of ``time.monotonic``."""
+WAITED_SECONDS = web.RequestKey("WAITED_SECONDS", float)
+"""How long the request has waited for its job, where it has."""
 CALLER = web.RequestKey("CALLER", Caller)
 JOB_ID = web.RequestKey("JOB_ID", str)
 """The job that the request has started, for its line in the log."""

@@ -15,12 +15,15 @@ _LAG_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 
 
 class RequestMetrics:
-    """Request durations by route template, never by path: a path is the caller's to choose."""
+    """Request durations by route template, never by path: a path is the caller's to choose.
+
+    What a caller waits for the end of its job is left out of them.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._durations = Histogram(
             "http_request_duration_seconds",
-            "Time to answer a request.",
+            "Time to answer a request, without the wait for its job.",
             ("route", "method", "status"),
             buckets=_SECONDS,
             registry=registry,

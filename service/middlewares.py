@@ -160,7 +160,9 @@ def _note(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
     method = request.method if request.method in hdrs.METH_ALL else "other"
-    request.app[keys.METRICS].observe(route=route, method=method, status=status, seconds=seconds)
+    # For how long a caller waits for its job is the caller's choice and the job's length; the service is no slower for it.
+    own_seconds = max(0.0, seconds - request.get(keys.WAITED_SECONDS, 0.0))
+    request.app[keys.METRICS].observe(route=route, method=method, status=status, seconds=own_seconds)
     logger.log(
         logging.DEBUG if route in _QUIET_ROUTES else logging.INFO,
         "Request",

@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from service.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MAX_PORT = 65535
@@ -93,11 +97,31 @@ def listen(host: str, port: int, *, setting: str = "--port") -> socket.socket:
     return listener
 
 
+def end_within(seconds: float) -> None:
+    """End the process by force if it is still there then, and say so: a thread that hangs would keep it until it is killed.
+
+    A thread keeps the time, for the loop may be what hangs.
+    """
+
+    def end() -> None:
+        logger.critical("The process had to be ended by force", extra={"action": "end_forced"})
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
 def task_name() -> str:
     """Return what to call this process among all that serve the same queues: on ECS the id of its task."""
     # The last part of the address is <task id>-<container>, on Fargate.
     metadata = os.environ.get("ECS_CONTAINER_METADATA_URI_V4", "").rstrip("/").rpartition("/")[2]
     return metadata.partition("-")[0] or f"{socket.gethostname()}-{os.getpid()}"
+
+
+def ecs_agent_url() -> str:
+    """Return where a container asks ECS about its own task; nothing elsewhere than on ECS."""
+    return os.environ.get("ECS_AGENT_URI", "")
 
 
 def url_of(listener: socket.socket) -> str:

@@ -18,6 +18,7 @@ from jobs.sweeper import SweepTimes
 from service.addresses import masked
 from service.process import CannotStart
 from service.rate_limits import Rates
+from service.stopping import LEAST_WORK_SHARE
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 BUS_SCHEMES = ("redis", "rediss", "redis+cluster", "rediss+cluster")
@@ -169,6 +170,11 @@ class Settings(BaseSettings):
         description="Where browsers find the service, http://HOST:PORT unless said; needed where HOST is a wildcard, as in the "
         "container image.",
     )
+    release: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._:+-]*$",
+        description="What runs here, as `/healthz` tells it: the digest of the image, given by the deployment.",
+    )
     allowed_origins: CommaList = Field(
         default=(), description="Other origins whose pages may call the service, separated by commas."
     )
@@ -264,18 +270,38 @@ class Settings(BaseSettings):
         description="How often to look where queued jobs stand, in seconds, while somebody who is connected to this process "
         "has one.",
     )
-    drain_seconds: float = Field(
-        default=100,
+    stop_timeout_seconds: float = Field(
+        default=120,
+        gt=0,
+        description="The platform's own time between SIGTERM and SIGKILL, in seconds (stopTimeout of ECS). The service ends "
+        "before it is over: jobs in hand may take all but the last 50, which handing back, sockets, requests, the bus and a "
+        "margin may need; below 100 they get half.",
+    )
+    deregistration_seconds: float = Field(
+        default=0,
         ge=0,
-        description="How long a stop may take after SIGTERM, in seconds; less than the platform's own limit. The jobs in hand "
-        "get all but the last 30, which sockets, handlers and the bus may need. Below 60 they get half, and the stop may "
-        "take those 30 seconds on top.",
+        description="The least time from SIGTERM, when /readyz turns 503, until sockets are sent elsewhere and listeners close, in "
+        "seconds: as long as a load balancer that sees nothing but health checks goes on sending requests (their interval times "
+        "the threshold, and a little). Jobs in hand end meanwhile. At most half of STOP_TIMEOUT_SECONDS.",
+    )
+    scale_in_protection: bool = Field(
+        default=False,
+        description="Whether to ask ECS, while jobs are in hand, not to take this task for scaling in. For jobs that are longer "
+        "than a stop may take; the task role needs ecs:UpdateTaskProtection. It holds up deployments as well: a task that is never "
+        "idle for a minute is never replaced.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least level that is logged."
     )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="How log lines are written; auto is console on a terminal and json elsewhere."
+    )
+
+    cloudwatch_service: str = Field(
+        default="",
+        description="The name of this deployment (its stack) in CloudWatch: with it a line a minute goes to stdout that "
+        "CloudWatch makes metrics of. See docs/metrics.md.",
+        examples=["darkroom"],
     )
 
     @field_validator("allowed_origins", "simulated", "anonymous_pipelines", mode="before")
@@ -362,6 +388,14 @@ class Settings(BaseSettings):
                 {"host": host},
             )
         return url
+
+    @field_validator("deregistration_seconds")
+    @classmethod
+    def _check_deregistration(cls, seconds: float, before: ValidationInfo) -> float:
+        whole = before.data.get("stop_timeout_seconds")
+        if whole is not None and seconds > LEAST_WORK_SHARE * whole:
+            raise ValueError("must be at most half of STOP_TIMEOUT_SECONDS")
+        return seconds
 
     @field_validator("gemini_api_key_secret_arn")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, KeysView
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -127,25 +128,27 @@ class Hub:
             task.add_done_callback(self._report_death)
             self._tasks.add(task)
 
-    async def close(self) -> None:
+    async def close(self, budget_seconds: float = math.inf) -> None:
         """Deliver what is known, ask all clients to go elsewhere, and close those that have not; takes bounded seconds.
 
-        They are asked to come back spread over some seconds, and leave when they are connected again.
+        They are asked to come back spread over some seconds, and leave when they are connected again. In a hurry, because
+        ``budget_seconds`` are less than that needs, every step is shorter.
         """
+        hurry = min(1.0, budget_seconds / self.limits.leaving_seconds)
         self._is_closing = True
         self._unsubscribe_conditions()
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.limits.drain_seconds):
+            async with asyncio.timeout(hurry * self.limits.drain_seconds):
                 await self._notices.join()
-        spread_seconds = self._spread_seconds()
+        spread_seconds = hurry * self._spread_seconds()
         for listener in self._listeners:
             after = random.uniform(0, spread_seconds)  # noqa: S311 - jitter is no secret
             listener.put_newest("reconnect", messages.reconnect(round(after * 1000)))
         # The last ones need a moment to connect and recover elsewhere before they leave.
-        await self._wait_until_left(spread_seconds + self.limits.reconnect_grace_seconds)
+        await self._wait_until_left(spread_seconds + hurry * self.limits.reconnect_grace_seconds)
         for listener in self._listeners:
             listener.close(CloseCode.RESTART)
-        await self._wait_until_left(self.limits.drain_seconds + self.limits.close_seconds + 1)
+        await self._wait_until_left(hurry * (self.limits.drain_seconds + self.limits.close_seconds + 1))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -52,6 +52,12 @@ class SocketLimits:
     drain_seconds: float = 3
     close_seconds: float = 2
 
+    @property
+    def leaving_seconds(self) -> float:
+        """What the hub's close takes at the most: telling, asking everybody to go, and closing those that have not."""
+        asking = self.most_reconnect_spread_seconds + self.reconnect_grace_seconds
+        return self.drain_seconds + asking + self.drain_seconds + self.close_seconds + 1
+
     def asks_for_token_at(self, expires_at: float, now: float) -> float:
         """Return when to ask for a fresh token, in seconds since the epoch, as are the token's end and ``now``.
 

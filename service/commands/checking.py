@@ -34,14 +34,8 @@ async def run(options: argparse.Namespace) -> int:
     async for finding in findings(settings):
         found.append(finding)
         if not options.json:
-            _tell(sys.stdout, finding)
-    counts = {state: sum(1 for finding in found if finding.state is state) for state in State}
-    if options.json:
-        told = {"ok": not counts[State.FAILED], "findings": [asdict(finding) for finding in found]}
-        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
-    else:
-        sys.stdout.write("\n" + ", ".join(f"{count} {state.value}" for state, count in counts.items()) + "\n")
-    return FAILED if counts[State.FAILED] else OK
+            tell(sys.stdout, finding)
+    return sum_up(found, as_json=options.json)
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:
@@ -76,7 +70,19 @@ async def _in_order(looks: Sequence[Look]) -> AsyncIterator[Finding]:
             each.cancel()
 
 
-def _tell(stream: TextIO, finding: Finding) -> None:
+def sum_up(found: Sequence[Finding], *, as_json: bool) -> int:
+    """Write how many looks came to what, or all of it as JSON; returns the exit code."""
+    counts = {state: sum(1 for finding in found if finding.state is state) for state in State}
+    if as_json:
+        told = {"ok": not counts[State.FAILED], "findings": [asdict(finding) for finding in found]}
+        sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write("\n" + ", ".join(f"{count} {state.value}" for state, count in counts.items()) + "\n")
+    return FAILED if counts[State.FAILED] else OK
+
+
+def tell(stream: TextIO, finding: Finding) -> None:
+    """Write what one look found."""
     word = finding.state.upper() if finding.state is State.FAILED else finding.state.value
     shown = f"{word:<7}"
     if stream.isatty() and "NO_COLOR" not in os.environ:

@@ -28,13 +28,14 @@ Heard = Callable[[JSONObject], None]
 @asynccontextmanager
 async def open_client(options: argparse.Namespace) -> AsyncIterator[Client]:
     """Sign in where the options say; SIGTERM cancels, as Ctrl-C does. Raises CannotStart, Refused and Unreachable."""
-    _check_url(options.url)
+    check_url(options.url)
     async with aiohttp.ClientSession() as session:
         with _canceled_by_sigterm():
             yield Client(session, options.url, await _token(session, options))
 
 
-def _check_url(text: str) -> None:
+def check_url(text: str) -> None:
+    """Refuse what is no address of a service. Raises CannotStart."""
     try:
         url = URL(text)
     except ValueError:

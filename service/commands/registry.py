@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from service.commands import calibrate, check, config, openapi, redrive, serve, submit, user, watch
+from service.commands import calibrate, check, config, migrate, openapi, redrive, serve, smoke, submit, user, watch
 
-COMMANDS: Final = (serve, check, config, submit, watch, redrive, user, calibrate, openapi)
+COMMANDS: Final = (serve, check, smoke, config, submit, watch, redrive, user, migrate, calibrate, openapi)

@@ -313,9 +313,10 @@ class Styles(TypedDict):
 
 
 class Alive(TypedDict):
-    """The process is alive."""
+    """The process is alive; `release` is what the deployment calls that which runs."""
 
     status: Literal["healthy"]
+    release: NotRequired[str]
 
 
 class Part(DegradedPart):

@@ -92,9 +92,9 @@ def count(registered: Registered) -> Counted:
     """Take the counters out of the registry."""
     total = registered.total
     counters = {
-        "requests": total("http_request_duration_seconds_count", _is_work),
+        "requests": total("http_request_duration_seconds_count", is_work),
         "jobsEnded": total("jobs_total", _has_ended),
-        "jobsFailed": total("jobs_total", lambda labels: _has_ended(labels) and labels["outcome"] != "completed"),
+        "jobsFailed": total("jobs_total", has_failed),
         "geminiCalls": total("gemini_requests_total"),
         "geminiErrors": total("gemini_requests_total", _is_gemini_error),
         "geminiThrottled": total("gemini_throttled_total"),
@@ -204,11 +204,13 @@ def _of(**wanted: str) -> Callable[[Labels], bool]:
     return lambda labels: all(labels.get(name) == value for name, value in items)
 
 
-def _is_work(labels: Labels) -> bool:
+def is_work(labels: Labels) -> bool:
+    """Whether a request was more than a question for the task's health."""
     return labels["route"] not in HEALTH_ROUTES
 
 
-def _is_timed(labels: Labels) -> bool:
+def is_timed(labels: Labels) -> bool:
+    """Whether a request's time says how quick the service is."""
     return labels["route"] not in HEALTH_ROUTES | STREAMING_ROUTES
 
 
@@ -216,12 +218,22 @@ def _is_gemini_error(labels: Labels) -> bool:
     return labels["outcome"] not in ("ok", "canceled")
 
 
+def has_completed(labels: Labels) -> bool:
+    """Whether a run of a job ended with a result."""
+    return labels["outcome"] == "completed"
+
+
+def has_failed(labels: Labels) -> bool:
+    """Whether a run of a job ended it without a result."""
+    return _has_ended(labels) and not has_completed(labels)
+
+
 def _has_ended(labels: Labels) -> bool:
     return labels["outcome"] not in ("retried", "deferred")
 
 
 def _answered(first: str) -> Callable[[Labels], bool]:
-    return lambda labels: _is_work(labels) and labels["status"].startswith(first)
+    return lambda labels: is_work(labels) and labels["status"].startswith(first)
 
 
-_TIMED_ONLY: Final[Mapping[str, Callable[[Labels], bool]]] = {"request": _is_timed}
+_TIMED_ONLY: Final[Mapping[str, Callable[[Labels], bool]]] = {"request": is_timed}

@@ -17,9 +17,10 @@ from service.readiness import State, is_cut_off
 
 
 @operation("isAlive", Tag.HEALTH, {200: answers.Alive})
-async def live(_: web.Request) -> web.Response:
+async def live(request: web.Request) -> web.Response:
     """Answer as long as the loop turns: no dependency can make a load balancer kill a healthy task."""
-    return web.json_response({"status": "healthy"})
+    release = request.app[keys.SETTINGS].release
+    return web.json_response({"status": "healthy"} | ({"release": release} if release else {}))
 
 
 @operation("isReady", Tag.HEALTH, {200: answers.Ready}, raises=(NotReady,))

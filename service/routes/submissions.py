@@ -146,8 +146,12 @@ async def _waited(request: web.Request, submitted: Submitted, seconds: int) -> w
 
 
 async def _ended(request: web.Request, job: Job, seconds: float) -> Job:
-    # Whoever has left is noticed by its connection alone: what it has submitted goes on.
-    return await request.app[keys.SERVICES].waiting.ended(job, seconds, is_gone=lambda: request.transport is None)
+    began = time.monotonic()
+    try:
+        # Whoever has left is noticed by its connection alone: what it has submitted goes on.
+        return await request.app[keys.SERVICES].waiting.ended(job, seconds, is_gone=lambda: request.transport is None)
+    finally:
+        request[keys.WAITED_SECONDS] = request.get(keys.WAITED_SECONDS, 0.0) + time.monotonic() - began
 
 
 def _note_job(request: web.Request, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
@@ -12,6 +13,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.browser.stage import Stage, running_service
 from tests.browser.wire import Wire
+from tests.journey.running import Running, embedded_service
 from tests.rest import issuer as issuers
 from tests.rest.issuer import Issuer
 
@@ -25,6 +27,19 @@ async def browser() -> AsyncIterator[Browser]:
         launched = await playwright.chromium.launch(executable_path=CHROMIUM)
         yield launched
         await launched.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def demo(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    """Run one embedded service for all tests that leave it as it is; each of them is a ``person`` of its own."""
+    async with embedded_service(tmp_path_factory.mktemp("demo"), "--gemini-latency=0.2") as running:
+        yield running
+
+
+@pytest.fixture
+def person() -> str:
+    """Name a demo user nobody has seen."""
+    return f"somebody-{uuid.uuid4().hex[:8]}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -46,7 +61,7 @@ async def module_stage(cloud_environment: Mapping[str, str]) -> AsyncIterator[St
             "TOKEN_JWKS_URL": str(keys.make_url("/jwks.json")),
             "COGNITO_CLIENT_ID": issuers.CLIENT_ID,
             "DAILY_LIMIT": "1000",
-            "DRAIN_SECONDS": "8",
+            "STOP_TIMEOUT_SECONDS": "16",
             "METRICS_PORT": "off",
             "LOG_LEVEL": "WARNING",
         }

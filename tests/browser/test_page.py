@@ -11,7 +11,7 @@ from playwright.async_api import Browser, expect
 
 from tests.browser.stage import PHOTO
 from tests.browser.visit import PATIENCE_MILLISECONDS, PICTURES, Visit, develop, sign_in, visit
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 
 async def is_painted(seen: Visit, hook: str) -> bool:
@@ -76,13 +76,12 @@ async def test_the_page_speaks_korean_on_a_dark_phone(browser: Browser, tmp_path
 
 
 @pytest.mark.timeout(180)
-async def test_the_keyboard_alone_does_the_main_job(browser: Browser, tmp_path: Path) -> None:
+async def test_the_keyboard_alone_does_the_main_job(browser: Browser, demo: Running, person: str) -> None:
     """Signing in, choosing a style and submitting need no pointer; only the file dialog is the browser's own."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
+    async with visit(browser, demo.url) as seen:
         await seen.page.focus(seen.hook("demo-user"))
+        await seen.page.keyboard.press("Control+A")
+        await seen.page.keyboard.type(person)
         await seen.page.keyboard.press("Enter")
         await expect(seen.page.locator(seen.hook("connection"))).to_have_attribute("data-state", "live")
         await seen.page.set_input_files(seen.hook("photo-input"), PHOTO)

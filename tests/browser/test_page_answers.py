@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visit import PATIENCE_MILLISECONDS, Visit, sign_in, visit
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -42,11 +42,11 @@ def uploads(seen: Visit) -> int:
     return sum(url.endswith("/upload") for url in seen.requested)
 
 
-async def test_a_lost_answer_does_not_cost_a_second_picture(browser: Browser, tmp_path: Path) -> None:
+async def test_a_lost_answer_does_not_cost_a_second_picture(browser: Browser, demo: Running, person: str) -> None:
     """The request reaches the service, its answer does not arrive: the page asks again by itself and gets the same job."""
     loss = Loss(1)
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.page.route(GENERATE, loss)
         async with seen.page.expect_response(GENERATE):
             await seen.submit()
@@ -61,11 +61,11 @@ async def test_a_lost_answer_does_not_cost_a_second_picture(browser: Browser, tm
     assert loss.keys[0] == loss.keys[1] is not None
 
 
-async def test_a_job_that_shows_is_no_error_though_no_answer_came(browser: Browser, tmp_path: Path) -> None:
+async def test_a_job_that_shows_is_no_error_though_no_answer_came(browser: Browser, demo: Running, person: str) -> None:
     """Every answer is lost, and the socket brings the job: the wish is granted, and the next one is another."""
     loss = Loss(TRIES)
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.page.route(GENERATE, loss)
         await seen.submit()
         await expect(seen.page.locator(seen.hook("submit"))).to_be_disabled()
@@ -80,11 +80,11 @@ async def test_a_job_that_shows_is_no_error_though_no_answer_came(browser: Brows
     assert loss.keys[TRIES] not in loss.keys[:TRIES]
 
 
-async def test_develop_pressed_again_is_the_same_wish(browser: Browser, tmp_path: Path) -> None:
+async def test_develop_pressed_again_is_the_same_wish(browser: Browser, demo: Running, person: str) -> None:
     """Nothing got through: the page says so; pressed again it sends the stored photo under the same key, another wish not."""
     loss = Loss(2 * TRIES, reaches=False)
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.page.route(GENERATE, loss)
         await seen.submit("first")
         error = seen.page.locator(seen.hook("error"))

@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visit import PICTURES, overlap, shown_boxes, sign_in, visit
 from tests.drawings import Crack, save_jpeg, wall
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -65,13 +65,12 @@ async def test_cracks_are_framed_where_they_are_and_the_threshold_moves_at_once(
     assert all(max(overlap(box, crack) for box in boxes) > 0.5 for crack in drawing.boxes)
 
 
-async def test_places_are_told_in_words_and_the_result_picture_is_compared(browser: Browser, tmp_path: Path) -> None:
+async def test_places_are_told_in_words_and_the_result_picture_is_compared(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """Who does not see the boxes reads where they are; before and after can be compared as with portraits."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("cracks")
         await seen.send(save_jpeg(wall([STRONG], size=SIZE).image))
         card = seen.jobs("completed")
@@ -93,13 +92,10 @@ async def test_places_are_told_in_words_and_the_result_picture_is_compared(brows
     assert [] == seen.complaints
 
 
-async def test_a_sound_wall_has_no_crack_in_words(browser: Browser, tmp_path: Path) -> None:
+async def test_a_sound_wall_has_no_crack_in_words(browser: Browser, demo: Running, person: str) -> None:
     """Nothing found is an answer, in the reader's language."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("cracks")
         await seen.send(save_jpeg(wall(size=SIZE, socket=True).image))
         verdict = seen.find("verdict")
@@ -111,7 +107,7 @@ async def test_a_sound_wall_has_no_crack_in_words(browser: Browser, tmp_path: Pa
 
 
 async def test_a_photo_is_sent_without_waiting_and_once_though_its_answer_is_lost(
-    browser: Browser, tmp_path: Path
+    browser: Browser, demo: Running, person: str
 ) -> None:
     """The request says "do not wait" and has a key; sent again after a lost answer it is the same job."""
     headers: list[dict[str, str]] = []
@@ -126,11 +122,8 @@ async def test_a_photo_is_sent_without_waiting_and_once_though_its_answer_is_los
         else:
             await route.fulfill(response=answer)
 
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("cracks")
         await seen.page.route(DETECT, lose_first)
         await seen.send(save_jpeg(wall([STRONG], size=SIZE).image))
@@ -148,13 +141,10 @@ async def test_a_photo_is_sent_without_waiting_and_once_though_its_answer_is_los
     assert 1 == len({each["idempotency-key"] for each in headers})
 
 
-async def test_what_is_no_photo_is_refused_in_words(browser: Browser, tmp_path: Path) -> None:
+async def test_what_is_no_photo_is_refused_in_words(browser: Browser, demo: Running, person: str) -> None:
     """Before it is sent, and the form is ready for another."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("cracks")
         await seen.choose(json.dumps({"this": "is no JPEG"}).encode())
         await expect(seen.find("error")).to_have_text(re.compile("not a readable photo"))

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.visit import PICTURES, sign_in, visit
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -21,13 +21,12 @@ WALK = "A calm walk along the river with an old friend. I was happy and grateful
 VALUES = "meters => meters.map((meter) => [meter.parentElement.dataset.emotion, meter.value])"
 
 
-async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(browser: Browser, tmp_path: Path) -> None:
+async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """Korean text: mood and keywords while the picture is painted, then the picture; nothing goes away in between."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.3") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("diary")
         day = await seen.page.input_value(seen.hook("entry-date"))
         await seen.page.fill(seen.hook("entry"), HAPPY)
@@ -55,13 +54,12 @@ async def test_an_entry_tells_its_mood_at_once_and_shows_its_picture_later(brows
     assert [] == seen.complaints
 
 
-async def test_an_entry_whose_picture_is_refused_keeps_what_was_read(browser: Browser, tmp_path: Path) -> None:
+async def test_an_entry_whose_picture_is_refused_keeps_what_was_read(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """The mood is there, and words say why there is no picture; a sad entry is not happy."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("diary")
         await seen.page.fill(seen.hook("entry"), SAD)
         await seen.page.fill(seen.hook("entry-style"), "[[sim:safety]]")
@@ -79,7 +77,9 @@ async def test_an_entry_whose_picture_is_refused_keeps_what_was_read(browser: Br
     assert [] == seen.complaints
 
 
-async def test_long_words_fit_a_small_phone_and_nothing_is_cut_in_silence(browser: Browser, tmp_path: Path) -> None:
+async def test_long_words_fit_a_small_phone_and_nothing_is_cut_in_silence(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """A word of 400 letters stays inside 320 pixels; an entry that is too long is refused whole, and said to be so."""
 
     def lengthen(route: WebSocketRoute) -> None:
@@ -87,13 +87,10 @@ async def test_long_words_fit_a_small_phone_and_nothing_is_cut_in_silence(browse
         server = route.connect_to_server()
         server.on_message(lambda frame: route.send(long.sub(f'"keywords":["{"c" * 400}"]', str(frame))))
 
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
+    async with visit(browser, demo.url) as seen:
         await seen.page.set_viewport_size({"width": 320, "height": 700})
         await seen.page.route_web_socket(re.compile("/ws"), lengthen)
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         await seen.show("diary")
         await seen.page.fill(seen.hook("entry"), "a" * 5_001)
         await expect(seen.find("entry-too-long")).to_contain_text("at most 5,000")

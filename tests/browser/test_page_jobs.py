@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser, Request, expect
 
 from tests.browser.visit import FOCUSED, develop, sign_in, visit
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -63,7 +63,9 @@ async def test_a_job_is_canceled_and_tried_again(browser: Browser, tmp_path: Pat
     assert [] == seen.complaints
 
 
-async def test_a_deletion_can_be_undone_and_is_final_when_the_tab_goes(browser: Browser, tmp_path: Path) -> None:
+async def test_a_deletion_can_be_undone_and_is_final_when_the_tab_goes(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """The card goes at once; undone by key it is back under the person's hand; left alone, or with the tab, it is gone for good."""
     deleted: list[str] = []
 
@@ -71,12 +73,9 @@ async def test_a_deletion_can_be_undone_and_is_final_when_the_tab_goes(browser: 
         if request.method == "DELETE":
             deleted.append(request.url)
 
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
+    async with visit(browser, demo.url) as seen:
         seen.page.on("request", note)
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         await develop(seen, "professional")
         job_id = await seen.jobs().get_attribute("data-job-id")
         await seen.page.focus(seen.hook("delete"))
@@ -99,13 +98,10 @@ async def test_a_deletion_can_be_undone_and_is_final_when_the_tab_goes(browser: 
     assert [] == seen.complaints
 
 
-async def test_all_jobs_of_a_view_are_canceled_after_one_question(browser: Browser, tmp_path: Path) -> None:
+async def test_all_jobs_of_a_view_are_canceled_after_one_question(browser: Browser, demo: Running, person: str) -> None:
     """It asks, says what came of it, and what has ended can be looked at by how it has."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await develop(seen, "professional")
         for wish in ("one", "two"):
             await seen.submit(f"{wish} {SLOW}")
@@ -173,12 +169,9 @@ async def test_the_page_says_what_is_wrong_with_the_service(browser: Browser, tm
                 await expect(note).to_be_empty()
 
 
-async def test_a_long_name_leaves_the_buttons_whole_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+async def test_a_long_name_leaves_the_buttons_whole_on_a_phone(browser: Browser, demo: Running) -> None:
     """No button's words are broken, nothing is wider than the screen, and the day's end is a plain Korean phrase."""
-    async with (
-        embedded_service(tmp_path) as service,
-        visit(browser, service.url, locale="ko-KR") as seen,
-    ):
+    async with visit(browser, demo.url, locale="ko-KR") as seen:
         await seen.page.set_viewport_size({"width": 360, "height": 780})
         await sign_in(seen, LONGEST_NAME)
         quota = seen.page.locator(f"{seen.hook('quota')} small")

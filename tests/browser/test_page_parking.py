@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Route, expect
 
 from tests.browser.visit import FOCUSED, PICTURES, overlap, shown_boxes, sign_in, visit
 from tests.drawings import Car, save_jpeg, street
-from tests.journey.running import embedded_service
+from tests.journey.running import Running, embedded_service
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -92,10 +92,10 @@ async def test_a_photo_that_says_nothing_asks_for_place_and_time(browser: Browse
     assert [] == seen.complaints
 
 
-async def test_a_position_that_is_none_is_refused_at_its_field(browser: Browser, tmp_path: Path) -> None:
+async def test_a_position_that_is_none_is_refused_at_its_field(browser: Browser, demo: Running, person: str) -> None:
     """Before anything is uploaded, in words, with the focus where it has to be mended."""
-    async with embedded_service(tmp_path) as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("parking")
         await seen.choose(photo())
         await seen.find("given").locator("summary").click()
@@ -124,21 +124,20 @@ async def test_a_position_that_is_none_is_refused_at_its_field(browser: Browser,
     assert [] == [url for url in seen.requested if url.endswith("/upload")]
 
 
-async def test_what_the_service_refuses_is_said_in_korean_at_its_field(browser: Browser, tmp_path: Path) -> None:
+async def test_what_the_service_refuses_is_said_in_korean_at_its_field(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """Its sentences are English; the page has its own. A report of others is told of in words, and is no error."""
     refusal = {"error": "The capture time lies in the future.", "code": "invalid_request", "field": "captureTime"}
-    async with (
-        embedded_service(tmp_path) as service,
-        visit(browser, service.url, locale="ko-KR") as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url, locale="ko-KR") as seen:
+        await sign_in(seen, person)
         await seen.page.route("**/upload", lambda route: route.fulfill(status=400, json=refusal))
         await seen.show("parking")
         await seen.send(photo())
         await expect(seen.find("error")).to_have_text(re.compile(r"^\s*촬영 시각이 올바르지 않습니다"))
         await seen.page.wait_for_function(f"({FOCUSED}) === 'time'")
         await expect(seen.find("time")).to_have_attribute("aria-invalid", "true")
-        await seen.page.goto(f"{service.url}#parking/report_of_others")
+        await seen.page.goto(f"{demo.url}#parking/report_of_others")
         await expect(seen.find("others-report")).to_contain_text("다른 사람")
 
         assert 0 == await seen.find("reports-problem").count()
@@ -179,14 +178,13 @@ async def test_two_sightings_make_a_report_before_the_readers_eyes(browser: Brow
     assert [] == seen.complaints
 
 
-async def test_an_empty_street_and_a_hidden_plate_are_told_in_words(browser: Browser, tmp_path: Path) -> None:
+async def test_an_empty_street_and_a_hidden_plate_are_told_in_words(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """Neither is a failure, and no plate is guessed."""
     bare = Car(x=800, y=760, width=480)
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("parking")
         await seen.send(photo("2026:11:20 09:00:00", cars=()))
         outcome = seen.jobs("completed").locator(seen.hook("outcome"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.async_api import Browser, Request, expect
 
 from tests.browser.visit import FOCUSED, Visit, sign_in, visit
 from tests.drawings import Crack, save_jpeg, wall
-from tests.journey.running import embedded_service
+from tests.journey.running import Running
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,7 +33,7 @@ async def ask_for_an_id_photo(seen: Visit) -> None:
 
 
 async def test_an_example_becomes_an_id_photo_to_look_at_closely_and_go_on_with(
-    browser: Browser, tmp_path: Path
+    browser: Browser, demo: Running, person: str
 ) -> None:
     """Format and background are asked for and kept; the picture is enlarged by key; used as photo, it is in the form."""
     bodies: list[dict[str, Any]] = []
@@ -43,9 +42,9 @@ async def test_an_example_becomes_an_id_photo_to_look_at_closely_and_go_on_with(
         if request.url.endswith("/generate"):
             bodies.append(json.loads(request.post_data or "{}"))
 
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
+    async with visit(browser, demo.url) as seen:
         seen.page.on("request", note)
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         await ask_for_an_id_photo(seen)
         card = seen.jobs("completed")
         await expect(card).to_have_count(1)
@@ -75,11 +74,11 @@ async def test_an_example_becomes_an_id_photo_to_look_at_closely_and_go_on_with(
     assert [] == seen.complaints
 
 
-async def test_the_way_of_a_wall_is_told_in_percent(browser: Browser, tmp_path: Path) -> None:
+async def test_the_way_of_a_wall_is_told_in_percent(browser: Browser, demo: Running, person: str) -> None:
     """Though it goes with the request itself, to which fetch would tell nothing."""
     photo = save_jpeg(wall([Crack(x=200, y=150, width=600, height=500)], size=WALL_SIZE).image)
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("cracks")
         line = await seen.page.context.new_cdp_session(seen.page)
         await line.send("Network.emulateNetworkConditions", SLOW_LINE)
@@ -92,12 +91,14 @@ async def test_the_way_of_a_wall_is_told_in_percent(browser: Browser, tmp_path: 
     assert [] == seen.complaints
 
 
-async def test_single_keys_work_but_not_while_typing_nor_when_switched_off(browser: Browser, tmp_path: Path) -> None:
+async def test_single_keys_work_but_not_while_typing_nor_when_switched_off(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """They go to the views and to the photo, and tell of themselves; the connection's state says what it means."""
-    async with embedded_service(tmp_path) as service, visit(browser, service.url) as seen:
+    async with visit(browser, demo.url) as seen:
         # Listened to from the start: the browser would open one of its own while it is being asked to tell.
         seen.page.on("filechooser", lambda _: None)
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         async with seen.page.expect_file_chooser():
             await seen.page.keyboard.press("u")
         await seen.page.keyboard.press("4")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Browser, Request, expect
 
 from tests.browser.visit import FOCUSED, sign_in, visit
 from tests.drawings import save_jpeg, wall
-from tests.journey.running import embedded_service
+from tests.journey.running import Running
 
 pytestmark = pytest.mark.timeout(180)
 
 KEPT = "Object.keys(sessionStorage).filter((key) => key.startsWith('darkroom.drafts')).length"
 
 
-async def test_an_entry_that_could_not_be_sent_waits_and_is_sent_again_as_one(browser: Browser, tmp_path: Path) -> None:
+async def test_an_entry_that_could_not_be_sent_waits_and_is_sent_again_as_one(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """Offline nothing is promised; back online the card offers to send it, under the key it had, and the form is emptied then."""
     keys: list[str | None] = []
 
@@ -24,8 +24,8 @@ async def test_an_entry_that_could_not_be_sent_waits_and_is_sent_again_as_one(br
         if request.method == "POST" and request.url.endswith("/diary"):
             keys.append(request.headers.get("idempotency-key"))
 
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("diary")
         seen.page.on("request", note)
         await seen.page.context.set_offline(True)
@@ -59,10 +59,12 @@ async def test_an_entry_that_could_not_be_sent_waits_and_is_sent_again_as_one(br
     assert None not in keys
 
 
-async def test_a_draft_outlives_a_reload_and_ends_with_the_session(browser: Browser, tmp_path: Path) -> None:
+async def test_a_draft_outlives_a_reload_and_ends_with_the_session(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """The same person finds the entry again, another does not; signing out forgets it. A photo that was sent leaves its form."""
-    async with embedded_service(tmp_path, "--gemini-latency=0.2") as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.show("diary")
         await seen.page.fill(seen.hook("entry"), "Half a day")
         await seen.page.fill(seen.hook("entry-date"), "2026-11-19")
@@ -72,7 +74,7 @@ async def test_a_draft_outlives_a_reload_and_ends_with_the_session(browser: Brow
         kept = [await seen.page.evaluate(KEPT)]
         await seen.page.click(seen.hook("sign-out"))
         kept.append(await seen.page.evaluate(KEPT))
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         await expect(seen.find("entry")).to_have_value("")
         await seen.show("cracks")
         await seen.send(save_jpeg(wall(size=(400, 300)).image))

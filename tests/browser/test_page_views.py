@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.browser.stage import PHOTO
 from tests.browser.visit import FOCUSED, develop, sign_in, visit
-from tests.journey.running import embedded_service
+from tests.journey.running import Running
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -43,10 +42,12 @@ FLAWS = """() => {
 """What a screen reader would stumble over: names that are missing, ids that are double, headings that skip a level."""
 
 
-async def test_each_view_has_an_address_a_title_and_a_place_in_the_history(browser: Browser, tmp_path: Path) -> None:
+async def test_each_view_has_an_address_a_title_and_a_place_in_the_history(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """The links work by keyboard and lead to the view's heading; Back leads back; an address opens its view."""
-    async with embedded_service(tmp_path) as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         titles = {}
         for view, name in VIEWS.items():
             await seen.page.focus(seen.hook(f"view-link-{view}"))
@@ -59,7 +60,7 @@ async def test_each_view_has_an_address_a_title_and_a_place_in_the_history(brows
         await expect(seen.find("view-link-parking")).to_have_attribute("aria-current", "page")
         await seen.page.reload()
         await expect(seen.page).to_have_title("Parking · Darkroom")
-        await seen.page.goto(f"{service.url}#no-such-view")
+        await seen.page.goto(f"{demo.url}#no-such-view")
         await expect(seen.find("view-link-photos")).to_have_attribute("aria-current", "page")
 
     assert titles == {view: f"{name} · Darkroom" for view, name in VIEWS.items()}
@@ -67,10 +68,10 @@ async def test_each_view_has_an_address_a_title_and_a_place_in_the_history(brows
     assert [] == seen.complaints
 
 
-async def test_a_view_keeps_what_was_begun_in_it(browser: Browser, tmp_path: Path) -> None:
+async def test_a_view_keeps_what_was_begun_in_it(browser: Browser, demo: Running, person: str) -> None:
     """A photo and words wait while the person looks at another view; each view has its own."""
-    async with embedded_service(tmp_path) as service, visit(browser, service.url) as seen:
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.page.set_input_files(seen.hook("photo-input"), PHOTO)
         await seen.page.fill(seen.hook("prompt"), "a navy jacket")
         await seen.show("cracks")
@@ -89,13 +90,12 @@ async def test_a_view_keeps_what_was_begun_in_it(browser: Browser, tmp_path: Pat
     assert ("a navy jacket", True) == (kept, is_shown)
 
 
-async def test_a_gallery_shows_its_own_jobs_and_other_views_tell_of_them(browser: Browser, tmp_path: Path) -> None:
+async def test_a_gallery_shows_its_own_jobs_and_other_views_tell_of_them(
+    browser: Browser, demo: Running, person: str
+) -> None:
     """A photo developed from one view is in no other's gallery, and its picture is there on return."""
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await seen.submit("[[sim:slow=6]]")
         await expect(seen.jobs("processing")).to_have_count(1)
         counts = {}
@@ -116,18 +116,15 @@ async def test_a_gallery_shows_its_own_jobs_and_other_views_tell_of_them(browser
     assert [] == seen.complaints
 
 
-async def test_a_job_of_a_system_without_a_view_breaks_nothing(browser: Browser, tmp_path: Path) -> None:
+async def test_a_job_of_a_system_without_a_view_breaks_nothing(browser: Browser, demo: Running, person: str) -> None:
     """The service may be newer than the page: such a job is not shown, and the others are."""
 
     def rename(route: WebSocketRoute) -> None:
         server = route.connect_to_server()
         server.on_message(lambda frame: route.send(str(frame).replace('"profile-photo"', '"toy-system"')))
 
-    async with (
-        embedded_service(tmp_path, "--gemini-latency=0.2") as service,
-        visit(browser, service.url) as seen,
-    ):
-        await sign_in(seen, "alice")
+    async with visit(browser, demo.url) as seen:
+        await sign_in(seen, person)
         await develop(seen, "professional")
         await seen.page.route_web_socket(re.compile("/ws"), rename)
         await seen.page.reload()
@@ -143,15 +140,12 @@ async def test_a_job_of_a_system_without_a_view_breaks_nothing(browser: Browser,
 
 @pytest.mark.parametrize("language", ["en-US", "ko-KR"])
 async def test_every_view_fits_a_small_phone_and_a_screen_reader(
-    browser: Browser, tmp_path: Path, language: str
+    browser: Browser, demo: Running, person: str, language: str
 ) -> None:
     """Nothing is wider than 320 pixels, the links are one line, everything has a name, and every key has its words."""
-    async with (
-        embedded_service(tmp_path) as service,
-        visit(browser, service.url, locale=language) as seen,
-    ):
+    async with visit(browser, demo.url, locale=language) as seen:
         await seen.page.set_viewport_size({"width": 320, "height": 700})
-        await sign_in(seen, "alice")
+        await sign_in(seen, person)
         lines = await seen.page.evaluate(LINES_OF_LINKS)
         found = {}
         for view in VIEWS:

@@ -78,7 +78,7 @@ async def module_house(cloud_environment: Mapping[str, str]) -> AsyncIterator[Ho
                 "COGNITO_DOMAIN": str(server.make_url("")).rstrip("/"),
                 "METRICS_PORT": "off",
                 "LOG_LEVEL": "WARNING",
-                "DRAIN_SECONDS": "8",
+                "STOP_TIMEOUT_SECONDS": "16",
             }
             async with running_service(environment) as service:
                 wire.lead_to(service.url)

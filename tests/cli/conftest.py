@@ -63,7 +63,13 @@ async def within(*arguments: str) -> int:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def url(cloud_environment: Mapping[str, str]) -> AsyncIterator[str]:
     """Run a service with demo users."""
-    own = {"EMBEDDED": "true", "METRICS_PORT": "off", "LOG_LEVEL": "ERROR", "DRAIN_SECONDS": "4", "DAILY_LIMIT": "1000"}
+    own = {
+        "EMBEDDED": "true",
+        "METRICS_PORT": "off",
+        "LOG_LEVEL": "ERROR",
+        "STOP_TIMEOUT_SECONDS": "8",
+        "DAILY_LIMIT": "1000",
+    }
     async with running_service({**cloud_environment, **own}) as service:
         yield service.url
 

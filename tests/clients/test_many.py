@@ -24,7 +24,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 CROWD: Final = 100
 SIZE: Final = (640, 480)
 QUICK, SLOW, VERY_SLOW = "--gemini-latency=0.05", "--gemini-latency=1", "--gemini-latency=60"
-MORTAL: Final = SETTINGS | {"LEASE_SECONDS": "4", "DRAIN_SECONDS": "1", "SWEEP_SECONDS": "2"}
+MORTAL: Final = SETTINGS | {"LEASE_SECONDS": "4", "STOP_TIMEOUT_SECONDS": "10", "SWEEP_SECONDS": "2"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

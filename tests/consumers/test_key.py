@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -20,7 +22,7 @@ from jobs import aws
 from jobs.aws import AWSConfig
 from jobs.ids import new_job_id
 from jobs.model import ModelUse
-from jobs.secret import FixedKey, Key, SecretKey
+from jobs.secret import SECRET_LIFE_SECONDS, FixedKey, Key, SecretKey
 
 
 def aws_config(environment: Mapping[str, str]) -> AWSConfig:
@@ -45,35 +47,109 @@ class Nobody:
 
 async def edit(environment: Mapping[str, str], key: Key, photo: Picture) -> bytes:
     """Call the simulator with this key; it refuses the key "bad" the way Google does."""
-    return await edit_with("gemini-nano-banana-2.1", environment, key, photo)
+    (picture,) = await edit_at_once("gemini-nano-banana-2.1", environment, key, photo)
+    return picture
 
 
-async def edit_with(model_name: str, environment: Mapping[str, str], key: Key, photo: Picture) -> bytes:
-    """Call the simulator with this model and key."""
+async def edit_at_once(
+    model_name: str, environment: Mapping[str, str], key: Key, photo: Picture, times: int = 1
+) -> list[bytes]:
+    """Call the simulator with this model and key, so many times at once."""
     config = GeminiConfig(image_model=model_name, base_url=environment["GEMINI_BASE_URL"])
     registry = CollectorRegistry()
-    gate = Gate(model_name, GateConfig(most=1), GateMetrics(registry), lambda state: None)
+    gate = Gate(model_name, GateConfig(most=times, start=times), GateMetrics(registry), lambda state: None)
     async with gemini.open_session(config) as session:
         model = Gemini(session, config, key, Gates({model_name: gate}), PoolMetrics(registry), lambda model, use: None)
         try:
-            return (await model.paint("A headshot, please.", photo, Nobody())).content
+            calls = [model.paint("A headshot, please.", photo, Nobody()) for _ in range(times)]
+            return [painting.content for painting in await asyncio.gather(*calls)]
         finally:
             gate.close()
 
 
+@pytest.fixture
+async def secrets(cloud_environment: Mapping[str, str]) -> AsyncIterator[Any]:
+    """Open the client of Secrets Manager."""
+    async with aws.client(aws_config(cloud_environment), "secretsmanager") as client:
+        yield client
+
+
+async def make_secret(client: Any, *versions: str) -> str:
+    """Make a secret that has had these texts, the newest last; returns its ARN."""
+    arn = (await client.create_secret(Name=new_job_id(), SecretString=versions[0]))["ARN"]
+    for text in versions[1:]:
+        await client.put_secret_value(SecretId=arn, SecretString=text)
+    return str(arn)
+
+
+def count_reads(client: Any) -> list[str]:
+    """Return a list that grows with each version that is read."""
+    read: list[str] = []
+    client.meta.events.register(
+        "provide-client-params.secretsmanager.GetSecretValue", lambda params, **_: read.append(params["VersionStage"])
+    )
+    return read
+
+
 async def test_a_key_that_was_changed_is_read_anew_when_the_old_one_is_refused(
-    cloud_environment: Mapping[str, str], photo: bytes
+    cloud_environment: Mapping[str, str], secrets: Any, photo: bytes
 ) -> None:
     """The job in hand does not fail: the same call goes out once more with the new key."""
-    async with aws.client(aws_config(cloud_environment), "secretsmanager") as client:
-        name = (await client.create_secret(Name=new_job_id(), SecretString="bad"))["ARN"]
-        key = SecretKey(client, name)
-        before = await key.read()
-        await client.put_secret_value(SecretId=name, SecretString="good")
-        picture = await edit(cloud_environment, key, prepare(photo))
+    arn = await make_secret(secrets, "bad")
+    key = SecretKey(secrets, arn)
+    before = await key.read()
+    await secrets.put_secret_value(SecretId=arn, SecretString="good")
+    picture = await edit(cloud_environment, key, prepare(photo))
 
     assert "bad" == before
     assert b"\x89PNG" == picture[:4]
+
+
+async def test_calls_that_are_refused_at_once_all_go_on_and_one_of_them_reads_the_new_key(
+    cloud_environment: Mapping[str, str], secrets: Any, photo: bytes
+) -> None:
+    """Whoever hears of the refusal late finds the new key, and does not take it for the refused one."""
+    arn = await make_secret(secrets, "bad")
+    key = SecretKey(secrets, arn)
+    await key.read()
+    await secrets.put_secret_value(SecretId=arn, SecretString="good")
+    read = count_reads(secrets)
+    pictures = await edit_at_once("gemini-nano-banana-2.1", cloud_environment, key, prepare(photo), times=12)
+
+    assert {b"\x89PNG"} == {picture[:4] for picture in pictures}
+    assert ["AWSCURRENT"] == read
+
+
+async def test_a_new_key_that_is_refused_gives_way_to_the_one_before_for_five_minutes(
+    cloud_environment: Mapping[str, str], secrets: Any, photo: bytes
+) -> None:
+    """It may be mistyped, or not yet known everywhere; then the newest is tried again. A line break at its end is none of it."""
+    now = 0.0
+    arn = await make_secret(secrets, "good", "bad")
+    key = SecretKey(secrets, arn, now_seconds=lambda: now)
+    picture = await edit(cloud_environment, key, prepare(photo))
+    used = await key.read()
+    await secrets.put_secret_value(SecretId=arn, SecretString="better\n")
+    now += SECRET_LIFE_SECONDS
+
+    assert b"\x89PNG" == picture[:4]
+    assert ("good", "better") == (used, await key.read())
+
+
+async def test_an_old_key_is_better_than_none(secrets: Any) -> None:
+    """While the secret cannot be read, be it that Secrets Manager is away or that it refuses."""
+    now = 0.0
+    arn = await make_secret(secrets, "good")
+    key = SecretKey(secrets, arn, now_seconds=lambda: now)
+    await key.read()
+    await secrets.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+    now += SECRET_LIFE_SECONDS
+    read = count_reads(secrets)
+    used = [await key.read() for _ in range(3)]
+
+    assert ["good"] * 3 == used
+    assert ["AWSCURRENT"] == read, "nobody waits for it at each use"
+    assert await key.instead_of("good") is None
 
 
 async def test_a_key_that_is_refused_and_not_changed_puts_the_job_off(
@@ -91,6 +167,6 @@ async def test_a_model_that_is_gone_is_no_fault_of_the_photo(
 ) -> None:
     """Google shuts models down."""
     with pytest.raises(CallFailed) as caught:
-        await edit_with("gemini-of-yesterday", cloud_environment, FixedKey("any"), prepare(photo))
+        await edit_at_once("gemini-of-yesterday", cloud_environment, FixedKey("any"), prepare(photo))
 
     assert FailureClass.MISCONFIGURED is caught.value.failure

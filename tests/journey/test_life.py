@@ -66,7 +66,7 @@ async def test_sigterm_finishes_the_job_in_hand_and_leaves_nobody_behind(tmp_pat
 async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, photo: bytes) -> None:
     """A job that takes half a minute is in hand; the second signal does not wait for it, and nobody is left behind."""
     async with (
-        embedded_service(tmp_path, settings={"DRAIN_SECONDS": "60"}) as service,
+        embedded_service(tmp_path, settings={"STOP_TIMEOUT_SECONDS": "120"}) as service,
         aiohttp.ClientSession() as session,
     ):
         alice = await Person.sign_in(session, service.url, "alice")

@@ -95,7 +95,7 @@ async def test_a_defect_of_ours_is_500_and_logged(api: Api, caplog: pytest.LogCa
 
     assert answer.error == (500, "internal_error")
     assert {"error", "code", "requestId"} == answer.body.keys()
-    assert "KeyError" in caplog.text
+    assert "ValueError" in caplog.text
 
 
 async def test_the_request_id_goes_in_and_out(api: Api) -> None:

@@ -31,7 +31,7 @@ async def test_a_whole_process_shows_its_work_and_leaves_when_told(
 ) -> None:
     """Figures move with a job; the dashboard and the table in the docs name the metrics there are; a drain ends the process."""
     async with TestServer(issuer.app()) as keys, aiohttp.ClientSession() as session:
-        port = _free_port()
+        port = free_port()
         environment = {
             **cloud_environment,
             **{name.upper(): url for name, url in queues.items()},
@@ -41,7 +41,7 @@ async def test_a_whole_process_shows_its_work_and_leaves_when_told(
             "TOKEN_JWKS_URL": str(keys.make_url("/jwks.json")),
             "COGNITO_CLIENT_ID": issuers.CLIENT_ID,
             "METRICS_PORT": str(port),
-            "DRAIN_SECONDS": "8",
+            "STOP_TIMEOUT_SECONDS": "16",
             "LOG_LEVEL": "ERROR",
         }
         async with running_service(environment) as service:
@@ -123,6 +123,7 @@ def _documented() -> dict[str, str]:
     return {row[1]: row[2] for row in (re.match(r"\| `(\w+)` \| (\w+) \|", line) for line in rows) if row}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])

@@ -125,6 +125,17 @@ async def test_a_job_that_does_not_end_in_time_runs_on(api: Api, seconds: int) -
 
 
 @on_a_server
+async def test_what_a_caller_waits_is_no_time_of_the_service(api: Api) -> None:
+    """However many wait, the figures say how quick it is."""
+    await generate(api, await wish_of(api), "wait=1")
+    labels = {"route": "/generate", "method": "POST", "status": "202"}
+    seconds = api.services.registry.get_sample_value("http_request_duration_seconds_sum", labels)
+
+    assert seconds is not None
+    assert 0 < seconds < 0.9
+
+
+@on_a_server
 async def test_the_answer_has_how_the_job_is_at_the_end_of_the_time(api: Api) -> None:
     """Not how it was when the waiting began."""
     asking = generate(api, await wish_of(api), "wait=1")

@@ -18,7 +18,7 @@ from service.addresses import masked
 from service.commands.client import why
 
 LOOK_SECONDS: Final = 15
-"""The longest that one look may take."""
+"""The longest that one look may take, where it says nothing else."""
 _MAY_NOT: Final = ("AccessDenied", "AccessDeniedException", "AllAccessDisabled", "403", "UnauthorizedOperation")
 _SILENT: Final = (BotoCoreError, ResponseParserError, aiohttp.ClientError, OSError)
 
@@ -57,6 +57,7 @@ class Look:
     part: str
     take: Callable[[], Awaitable[str]]
     advice: str = ""
+    seconds: float = LOOK_SECONDS
 
 
 async def take(look: Look) -> Finding:
@@ -67,7 +68,7 @@ async def take(look: Look) -> Finding:
 
 async def _take(look: Look) -> Finding:
     try:
-        async with asyncio.timeout(LOOK_SECONDS):
+        async with asyncio.timeout(look.seconds):
             return Finding(part=look.part, state=State.OK, message=await _taken(look))
     except Wrong as wrong:
         return Finding(part=look.part, state=wrong.state, message=str(wrong), advice=wrong.advice)
@@ -77,7 +78,7 @@ async def _take(look: Look) -> Finding:
             return Finding(part=look.part, state=State.WARNING, message=message)
         return Finding(part=look.part, state=State.FAILED, message=_refusal(error), advice=look.advice)
     except (*_SILENT, CloudUnavailable) as error:
-        return Finding(part=look.part, state=State.FAILED, message=_silence(error), advice=look.advice)
+        return Finding(part=look.part, state=State.FAILED, message=_silence(look, error), advice=look.advice)
 
 
 async def _taken(look: Look) -> str:
@@ -93,14 +94,14 @@ def _refusal(error: ClientError) -> str:
     return f"{code}: {said}." if said and said != code else f"{code}."
 
 
-def _silence(error: BaseException) -> str:
+def _silence(look: Look, error: BaseException) -> str:
     match error:
         case CloudUnavailable():
             return error.message
         case ResponseParserError():
             return "What answers does not speak AWS's protocol."
         case TimeoutError():
-            return f"No answer within {LOOK_SECONDS} seconds."
+            return f"No answer within {look.seconds:g} seconds."
         case aiohttp.ClientConnectorError():
             return f"No connection to {error.host}:{error.port}{why(error)}."
         case _:
