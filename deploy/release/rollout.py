@@ -1,0 +1,230 @@
+"""A deployment from beginning to end: the registry, the image, the data, the key, the tasks, the smoke test, the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.release import gemini_key, page
+from deploy.release.failures import ReleaseFailed
+from deploy.release.images import Images, Registry, content_tag
+from deploy.release.parts import CHECKOUT
+from deploy.release.stacks import Stack, Wish
+from deploy.templates import load_template
+
+if TYPE_CHECKING:
+    from deploy.release.account import Account, State
+    from deploy.release.stacks import Tell
+
+TEMPLATES: Final = CHECKOUT / "deploy"
+NO_IMAGE: Final = "none"
+GOOGLE_SECRET: Final = "GOOGLE_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+FIRST_ANSWER_SECONDS: Final = 900
+"""A new name takes its time until everybody's resolver knows it."""
+ANSWER_SECONDS: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is asked for; what is empty stays as it is."""
+
+    domain: str = ""
+    hosted_zone: str = ""
+    sign_in_prefix: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    data_parameters: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    rebuild: str = ""
+    is_scanned: bool = True
+    is_tested: bool = True
+    photo: str = ""
+
+
+class Rollout:
+    """Brings an environment to what the options ask for. Calls raise ReleaseFailed."""
+
+    def __init__(self, account: Account, options: Options, tell: Tell, templates: Path = TEMPLATES) -> None:
+        self._account = account
+        self._options = options
+        self._tell = tell
+        self._templates = templates
+
+    async def run(self) -> str:
+        """Do all of it; returns the service's address."""
+        state = await self._account.state()
+        self._check(state)
+        secret = state.data.outputs["GeminiApiKeySecretArn"] if state.data else None
+        key = await gemini_key.new_key(self._account.secrets, secret)
+        ci = state.ci or await self._account.stacks.apply(self._ci_wish())
+        image = self._options.image or await self._image(ci, state.compute)
+        data = await self._account.stacks.apply(self._data_wish(state.data, ci))
+        if key:
+            await self._account.secrets.put_secret_value(
+                SecretId=data.outputs["GeminiApiKeySecretArn"], SecretString=key
+            )
+            self._tell("The Gemini key is in its secret; tasks that run take it within five minutes")
+        template_before = await self._account.stacks.template_of(self._account.prefix) if state.compute else ""
+        compute = await self._account.stacks.apply(self._compute_wish(state.compute, ci, image))
+        if state.page:
+            await self._bring_page(state.page)
+        if self._options.is_tested:
+            await self._test(compute, state.compute, ci, template_before)
+        return compute.outputs["Url"]
+
+    async def plan(self) -> list[str]:
+        """Say what `run` would do, without doing any of it."""
+        state = await self._account.state()
+        self._check(state)
+        tag = self._tag(state.compute)
+        if os.environ.get(gemini_key.VARIABLE):
+            steps = [f"put the Gemini key of {gemini_key.VARIABLE} into its secret, unless it is there"]
+        else:
+            steps = ["ask for the Gemini key, unless the secret has one"]
+        if state.ci is None:
+            steps.append(f"create {self._account.prefix}-ci from deploy/ci.yaml: the registry")
+        if self._options.image:
+            steps.append(f"use the image {self._options.image}")
+        else:
+            scan = ", and stop if its scan finds a critical flaw" if self._options.is_scanned else ""
+            steps.append(f"build the image {tag} and push it, unless the registry has it{scan}")
+        data = self._data_wish(state.data, state.ci)
+        steps.append(_sentence(data, state.data))
+        compute = self._compute_wish(state.compute, state.ci, self._options.image or f"REGISTRY@digest-of-{tag}")
+        steps.append(_sentence(compute, state.compute))
+        if state.page:
+            steps.append(f"put the page's files into {state.page.outputs['PageBucket']}")
+        if self._options.is_tested:
+            steps.append("run the smoke test, and go back to the image before if it fails")
+        return steps
+
+    async def roll_back(self) -> str:
+        """Go back to the image before, and change nothing else; returns the service's address."""
+        state = await self._account.state()
+        if state.compute is None:
+            raise ReleaseFailed(f"There is no stack {self._account.prefix}: nothing was deployed yet.")
+        before = state.compute.parameters.get("PreviousImage", NO_IMAGE)
+        if before == NO_IMAGE:
+            raise ReleaseFailed(f"The stack {self._account.prefix} knows no image before this one; give --image.")
+        template = await self._account.stacks.template_of(self._account.prefix)
+        said = {"Image": before, "PreviousImage": state.compute.parameters["Image"]}
+        compute = await self._as_it_was(template, said, state.ci)
+        if self._options.is_tested and not await self._answers(compute, ANSWER_SECONDS):
+            raise ReleaseFailed(f"{before} is deployed again, and the smoke test fails with it too.")
+        return compute.outputs["Url"]
+
+    def _check(self, state: State) -> None:
+        """Find out before anything is done what is missing for a first deployment."""
+        if state.compute is None and not self._options.domain:
+            raise ReleaseFailed("The first deployment needs --domain, such as photos.example.com.")
+        has_certificate = self._options.parameters.get("CertificateArn") or self._options.hosted_zone
+        if state.compute is None and not has_certificate:
+            raise ReleaseFailed(
+                "The first deployment needs --hosted-zone, the Route 53 zone of the domain. Where the name is kept elsewhere: "
+                "--parameter CertificateArn=… of a certificate in this region."
+            )
+
+    def _tag(self, compute: Stack | None) -> str:
+        tag = content_tag(self._architecture(compute))
+        return f"{tag}-{self._options.rebuild}" if self._options.rebuild else tag
+
+    def _architecture(self, compute: Stack | None) -> str:
+        declared = load_template(self._templates / "compute.yaml")["Parameters"]["CpuArchitecture"]["Default"]
+        now = compute.parameters.get("CpuArchitecture") if compute else None
+        return str(self._options.parameters.get("CpuArchitecture") or now or declared)
+
+    async def _image(self, ci: Stack, compute: Stack | None) -> str:
+        registry = Registry(uri=ci.outputs["Registry"])
+        images = Images(self._account.ecr, registry, self._tell)
+        tag = self._tag(compute)
+        digest = await images.digest_of(tag)
+        if digest is None:
+            digest = await images.push(tag, self._architecture(compute))
+        else:
+            self._tell(f"The registry has {tag} already: nothing to build")
+        if self._options.is_scanned:
+            await images.check(digest)
+        return f"{registry.uri}@{digest}"
+
+    def _ci_wish(self) -> Wish:
+        prefix = self._account.prefix
+        return Wish(name=f"{prefix}-ci", template=self._templates / "ci.yaml", parameters={"Prefix": prefix})
+
+    def _data_wish(self, data: Stack | None, ci: Stack | None) -> Wish:
+        said: dict[str, str] = {}
+        if domain := self._options.parameters.get("PublicDomainName") or self._options.domain:
+            address = f"https://{domain}/"
+            said = {"PageOrigins": f"https://{domain}", "SignInCallbackUrls": address, "SignOutUrls": address}
+        if self._options.sign_in_prefix or (domain and data is None):
+            said["SignInDomainPrefix"] = self._options.sign_in_prefix or domain.replace(".", "-")
+        if secret := os.environ.get(GOOGLE_SECRET):
+            said["GoogleClientSecret"] = secret
+        said |= self._options.data_parameters
+        return self._wish(f"{self._account.prefix}-data", "data.yaml", said, ci)
+
+    def _compute_wish(self, compute: Stack | None, ci: Stack | None, image: str) -> Wish:
+        said = {"Image": image}
+        if compute is None:  # later it stays as it is: the names of adopted tables may have been given
+            said["DataStackName"] = f"{self._account.prefix}-data"
+        now = compute.parameters.get("Image", "") if compute else ""
+        if now and now != image:
+            said["PreviousImage"] = now
+        if self._options.domain:
+            said["DomainName"] = self._options.domain
+        if self._options.hosted_zone:
+            said["HostedZoneId"] = self._options.hosted_zone
+        if ci and "RoleBoundaryArn" in ci.outputs:
+            said["RoleBoundaryArn"] = ci.outputs["RoleBoundaryArn"]
+        return self._wish(self._account.prefix, "compute.yaml", said | dict(self._options.parameters), ci)
+
+    def _wish(self, name: str, template: str, parameters: Mapping[str, str], ci: Stack | None) -> Wish:
+        return Wish(
+            name=name,
+            template=self._templates / template,
+            parameters=parameters,
+            role_arn=ci.outputs.get("StackRoleArn") if ci else None,
+            bucket=ci.outputs.get("TemplatesBucket") if ci else None,
+        )
+
+    async def _bring_page(self, stack: Stack) -> None:
+        count = await page.upload(self._account.s3, stack.outputs["PageBucket"])
+        self._tell(f"{count} files of the page are in their bucket")
+
+    async def _test(self, compute: Stack, before: Stack | None, ci: Stack, template_before: str) -> None:
+        """Run the smoke test; when it fails, deploy what ran before and raise ReleaseFailed all the same."""
+        if await self._answers(compute, ANSWER_SECONDS if before else FIRST_ANSWER_SECONDS):
+            return
+        failed = compute.parameters["Image"]
+        if before is None or before.parameters == compute.parameters:
+            raise ReleaseFailed(f"The smoke test failed with {failed}, and there is nothing else to go back to.")
+        self._tell("The smoke test failed: going back to what ran before")
+        restored = await self._as_it_was(template_before, before.parameters, ci)
+        works = await self._answers(restored, ANSWER_SECONDS)
+        now = "answers again" if works else "does not answer either"
+        raise ReleaseFailed(f"The smoke test failed with {failed}. What ran before is deployed again, and {now}.")
+
+    async def _as_it_was(self, template: str, parameters: Mapping[str, str], ci: Stack | None) -> Stack:
+        """Apply a template that the stack has had itself, whatever the checkout holds by now."""
+        wish = self._wish(self._account.prefix, "compute.yaml", parameters, ci)
+        return await self._account.stacks.apply(replace(wish, text=template))
+
+    async def _answers(self, compute: Stack, within_seconds: int) -> bool:
+        release = compute.parameters["Image"].rpartition("@")[2]
+        command = [sys.executable, "-m", "service", "smoke", "--url", compute.outputs["Url"], "--release", release]
+        command += ["--within", str(within_seconds), *(("--photo", self._options.photo) if self._options.photo else ())]
+        self._tell(f"Smoke test of {compute.outputs['Url']}")
+        process = await asyncio.create_subprocess_exec(*command, cwd=CHECKOUT)
+        return await process.wait() == 0
+
+
+def _sentence(wish: Wish, stack: Stack | None) -> str:
+    parameters = " ".join(f"{name}={_shown(name, value)}" for name, value in wish.parameters.items())
+    return f"{'update' if stack else 'create'} {wish.name} from deploy/{wish.template.name}: {parameters or 'as it is'}"
+
+
+def _shown(name: str, value: str) -> str:
+    return "…" if "Secret" in name else value
