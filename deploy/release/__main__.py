@@ -165,9 +165,12 @@ async def run(arguments: argparse.Namespace) -> None:
 
 
 async def _page(account: Account, arguments: argparse.Namespace) -> None:
+    compute = await account.stacks.present(account.prefix)
+    is_internal = compute is not None and compute.parameters.get("LoadBalancerScheme") == "internal"
     parameters = {
         "DomainName": arguments.domain,
         "OriginDomainName": arguments.origin,
+        "LoadBalancerArn": compute.outputs["LoadBalancerArn"] if compute and is_internal else "",
         "CertificateArn": arguments.certificate,
         "HostedZoneId": arguments.hosted_zone,
     }
