@@ -136,6 +136,14 @@ def test_a_rate_is_no_less_than_none(name: str) -> None:
     assert line.startswith(f"{name.upper()}: ")
 
 
+def test_a_load_balancer_gets_half_of_a_stop_at_most() -> None:
+    """The time it needs is part of the stop, not on top of it."""
+    [line] = problems(stop_timeout_seconds=60, deregistration_seconds=31)
+
+    assert "DEREGISTRATION_SECONDS: must be at most half of STOP_TIMEOUT_SECONDS" == line
+    assert 30 == Settings(stop_timeout_seconds=60, deregistration_seconds=30).deregistration_seconds
+
+
 def test_the_embedded_mode_stays_on_this_machine() -> None:
     """Its sign-in asks for no password."""
     [line] = problems(embedded=True, host="0.0.0.0")

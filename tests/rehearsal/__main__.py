@@ -1,0 +1,49 @@
+"""Rehearses a deployment on this machine and says whether anybody noticed: ``python -m tests.rehearsal``."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import uvloop
+
+from tests.rehearsal.play import rehearse
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/rehearse",
+        description="Run two tasks of the image behind HAProxy on an emulated cloud, put load on, roll a new release over, roll a "
+        "bad one back, let a task leave by itself, and print what the users have noticed. Exit code 1 if that is anything.",
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="how long there is load, at least (%(default)g)")
+    parser.add_argument("--users", type=int, default=20, help="people with a socket each (%(default)s)")
+    parser.add_argument("--plain", action="store_true", help="run this checkout instead of the image; needs no root")
+    parser.add_argument(
+        "--kill",
+        action="store_true",
+        help="kill a task instead, which users do notice: what a bad deployment looks like",
+    )
+    return parser.parse_args(arguments)
+
+
+async def main() -> int:
+    """Rehearse and print the table; returns 1 when something happened that must not."""
+    folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
+    report = await rehearse(parse(), folder)
+    print("\n| what | figure |\n|---|---|")
+    for name, figure in report.rows():
+        print(f"| {name} | {figure} |")
+    if not any(report.zeros.values()):
+        shutil.rmtree(folder)
+        return 0
+    print("\n".join(["", *report.explanations(), f"The logs are in {folder}"]))
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main()))
