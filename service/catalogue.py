@@ -11,17 +11,10 @@ from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
 from service.addresses import MASK, masked
-from service.settings import Settings
+from service.settings import GROUPS, Settings
 
 _HEADINGS: Final = {
-    "upload_bucket": "Where data is",
-    "aws_region": "AWS",
-    "cognito_user_pool_id": "Sign-in",
-    "gemini_api_key": "Gemini",
-    "host": "Network",
-    "event_bus_url": "Several tasks",
-    "daily_limit": "What callers may do",
-    "worker_slots": "Work and logs",
+    next(name for name, field in group.model_fields.items() if not field.exclude): group.heading for group in GROUPS
 }
 """Each group begins with this setting."""
 _CODE: Final = re.compile(
@@ -121,7 +114,7 @@ def as_env_example() -> str:
     """Write a file for ``--env-file``: what is needed with an example, the rest as comments with their defaults."""
     lines = [
         "# The settings of the service: `python -m service --env-file PATH` reads a file like this one.",
-        "# Written by scripts/settings from service/settings.py; what is commented out is the default.",
+        "# Written by scripts/settings from service/variables; what is commented out is the default.",
     ]
     for entry in entries():
         if entry.heading:
