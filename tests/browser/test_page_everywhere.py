@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import async_playwright, expect
 
+from tests.browser.conftest import WHOLE_CHROMIUM
 from tests.browser.readers import IS_WIDER, READERS, House, Reader, open_house, reading
 from tests.browser.visit import Visit, develop, sign_in
 from tests.conftest import CHECKOUT
@@ -81,9 +83,18 @@ async def test_the_other_pages_have_no_barrier(house: House, path: str) -> None:
     assert {} == {place: faults for place, faults in found.items() if faults}
 
 
+@asynccontextmanager
+async def in_whole_chromium(house: House) -> AsyncIterator[House]:
+    """Look at the same service with what people install."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=WHOLE_CHROMIUM)
+        yield house[0], browser
+        await browser.close()
+
+
 async def test_the_page_can_be_installed(house: House) -> None:
     """Chromium has nothing to object to in manifest and worker."""
-    async with reading(house, READERS[0]) as seen:
+    async with in_whole_chromium(house) as whole, reading(whole, READERS[0]) as seen:
         await seen.page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         devtools = await seen.page.context.new_cdp_session(seen.page)
         objections = await devtools.send("Page.getInstallabilityErrors")
@@ -118,7 +129,7 @@ async def test_the_page_opens_without_a_network_and_goes_on_with_it(house: House
 
 async def test_a_hidden_tab_tells_that_a_picture_is_done(house: House) -> None:
     """Asked for by a button, told once and at the end, with the way to the view."""
-    async with reading(house, READERS[0]) as seen:
+    async with in_whole_chromium(house) as whole, reading(whole, READERS[0]) as seen:
         await seen.page.context.grant_permissions(["notifications"])
         await sign_in(seen, "away")
         await seen.submit("[[sim:slow=60]]")
