@@ -10,7 +10,6 @@ import asyncio
 import itertools
 import json
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any, Final
 import aiohttp
 import uvloop
 
+from benchmarks import tables
 from benchmarks.chaos_report import Recovery, Report
 from benchmarks.stage import ROOT
 from jobs.control import CancelOutcome
@@ -330,15 +330,9 @@ async def main() -> int:
     options = parse()
     folder = Path(tempfile.mkdtemp(prefix="darkroom-chaos-"))
     report = await measure(options, folder)
-    print("\n| what | figure |\n|---|---|")
-    for name, figure in report.rows():
-        print(f"| {name} | {figure} |")
-    if not any(report.zeros.values()):
-        shutil.rmtree(folder)
-        return 0
     lost = [f"{job_id} is lost" for job_id in report.lost]
-    print("\n".join(["", *(lost + list(report.books.faults))[:SHOWN_FAULTS], f"The services' logs are in {folder}"]))
-    return 1
+    faults = (lost + list(report.books.faults))[:SHOWN_FAULTS]
+    return tables.conclude(report.rows(), report.zeros, faults, folder)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python -m benchmarks.cost [--write]
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -24,6 +23,7 @@ from benchmarks.cost_load import (
     PICTURE_DOLLARS,
     PROMPT_TOKENS,
     RESULT_MB,
+    SCALING_ALARM_METRICS,
     SENT_MB,
     TABLES,
     THOUGHT_TOKENS,
@@ -46,7 +46,8 @@ Bill: TypeAlias = Mapping[str, float]
 class Size:
     """Parameters of compute.yaml that have a price. ``cache`` is a price's name, or empty for none; ``caches`` its nodes.
 
-    ``is_internal``: the load balancer is an internal one behind CloudFront, without public addresses of its own.
+    ``is_internal``: the load balancer is an internal one behind CloudFront, without public addresses of its own. ``scales``:
+    more tasks may come by themselves.
     """
 
     tasks: int
@@ -56,13 +57,14 @@ class Size:
     cache: str = ""
     caches: int = 1
     is_internal: bool = False
+    scales: bool = False
 
 
 SMALL: Final = Size(tasks=1)
 SMALL_SPOT: Final = Size(tasks=1, is_spot=True)
 SMALL_BEHIND_CLOUDFRONT: Final = Size(tasks=1, is_spot=True, is_internal=True)
-MEDIUM: Final = Size(tasks=2, cache="cache micro")
-MEDIUM_SPOT: Final = Size(tasks=2, cache="cache micro", is_spot=True)
+MEDIUM: Final = Size(tasks=2, cache="cache micro", scales=True)
+MEDIUM_SPOT: Final = Size(tasks=2, cache="cache micro", is_spot=True, scales=True)
 HUNDRED, THOUSAND = Load(users=100), Load(users=1000)
 
 
@@ -77,7 +79,7 @@ def running(market: Market, size: Size) -> Bill:
         "public IPv4 addresses": market.cost("ipv4", addresses * HOURS),
         "Valkey": market.cost(size.cache, size.caches * HOURS) if size.cache else 0.0,
         "metrics, alarms, dashboard": market.cost("metrics", METRICS)
-        + market.cost("alarms", ALARM_METRICS)
+        + market.cost("alarms", ALARM_METRICS + (SCALING_ALARM_METRICS if size.scales else 0))
         + market.cost("dashboards", DASHBOARDS),
         "idle requests": market.cost("reads", tasks * idle.reads)
         + market.cost("queue", tasks * idle.queue_requests)
@@ -272,16 +274,5 @@ def _growth() -> str:
     return tables.table(("daily users", "S3 storage, 1st month", "12th month", "24th month"), rows)
 
 
-def main() -> None:
-    """Print the tables, or put them into docs/cost.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/cost.md")
-    made = all_tables()
-    if parser.parse_args().write:
-        tables.put(DOCUMENT, made)
-    else:
-        print("\n\n".join(f"{name}\n\n{content}" for name, content in made.items()))
-
-
 if __name__ == "__main__":
-    main()
+    tables.command("benchmarks.cost", (__doc__ or "").splitlines()[0], DOCUMENT, all_tables)

@@ -40,9 +40,12 @@ QUEUES: Final = 3
 """Of jobs, of uploads and of webhook deliveries; each is polled by every task, and has dead letters."""
 TABLES: Final = 8
 KMS_LIFE_SECONDS: Final = 300
-METRICS: Final = len(EMF_METRICS)
+METRICS: Final = len(EMF_METRICS.keys() - {"SpentTodayDollars"})
+"""Without the one that is told, and looked at by an alarm, where a limit of the day's spending is set."""
 ALARM_METRICS: Final = 31
-"""That the alarms of compute.yaml look at; of the two that ask for all tables' throttles, one a table."""
+"""That the alarms of compute.yaml look at."""
+SCALING_ALARM_METRICS: Final = 8
+"""That the alarms look at which AWS makes by itself to scale: two for each policy, of three metrics and of one."""
 DASHBOARDS: Final = 1
 IMAGE_GB: Final = 0.5
 """Some versions of the image."""

@@ -5,7 +5,6 @@ python -m benchmarks.scaling [--write]
 
 from __future__ import annotations
 
-import argparse
 from typing import Final
 
 from benchmarks import scaling_bounds, tables
@@ -110,16 +109,5 @@ def _storm() -> str:
     return tables.table(("what", "come to a task", "half are back, s", "all, s", "tries each", "find no room"), rows)
 
 
-def main() -> None:
-    """Print the tables, or put them into docs/scaling.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/scaling.md")
-    made = all_tables()
-    if parser.parse_args().write:
-        tables.put(DOCUMENT, made)
-    else:
-        print("\n\n".join(f"{name}\n\n{content}" for name, content in made.items()))
-
-
 if __name__ == "__main__":
-    main()
+    tables.command("benchmarks.scaling", (__doc__ or "").splitlines()[0], DOCUMENT, all_tables)

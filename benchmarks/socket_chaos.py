@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import shutil
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from typing import Any, Final
 import aiohttp
 import uvloop
 
-from benchmarks import chaos, push_crowd
+from benchmarks import chaos, push_crowd, tables
 from benchmarks.push_crowd import Process
 from benchmarks.push_line import Line
 from jobs.ids import JobId
@@ -251,14 +250,7 @@ async def main() -> int:
     """Run and print the table; returns 1 when something happened that must not."""
     folder = Path(tempfile.mkdtemp(prefix="darkroom-chaos-"))
     report = await measure(parse(), folder)
-    print("\n| what | figure |\n|---|---|")
-    for name, figure in report.rows():
-        print(f"| {name} | {figure} |")
-    if not any(report.zeros.values()):
-        shutil.rmtree(folder)
-        return 0
-    print("\n".join(["", *report.books.faults[: chaos.SHOWN_FAULTS], f"The services' logs are in {folder}"]))
-    return 1
+    return tables.conclude(report.rows(), report.zeros, report.books.faults[: chaos.SHOWN_FAULTS], folder)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Tables in Markdown, and the documents that show them between marks: `<!-- table: name -->` and `<!-- end -->`."""
+"""What programs print: tables in Markdown, and the documents that show them: `<!-- table: name -->` … `<!-- end -->`."""
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,3 +32,29 @@ def put(document: str, tables: Mapping[str, str]) -> None:
     path.write_text(
         _MARKED.sub(lambda mark: f"<!-- table: {mark[1]} -->\n{tables[mark[1]]}\n<!-- end -->", text), encoding="utf-8"
     )
+
+
+def command(program: str, description: str, document: str, make: Callable[[], Mapping[str, str]]) -> None:
+    """Print the tables, or put them into their document, as the command line wishes."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{document}")
+    is_written = parser.parse_args().write
+    made = make()
+    if is_written:
+        put(document, made)
+    else:
+        print("\n\n".join(f"{name}\n\n{content}" for name, content in made.items()))
+
+
+def conclude(
+    rows: Iterable[tuple[str, str]], zeros: Mapping[str, int], explanations: Iterable[str], folder: Path
+) -> int:
+    """Print what a run came to, and remove its folder; returns 1, and keeps it, when something happened that must not."""
+    print("\n| what | figure |\n|---|---|")
+    for name, figure in rows:
+        print(f"| {name} | {figure} |")
+    if not any(zeros.values()):
+        shutil.rmtree(folder)
+        return 0
+    print("\n".join(["", *explanations, f"The logs are in {folder}"]))
+    return 1

@@ -64,7 +64,7 @@ class SnapshotReader:
             elif known is None or known.version < event.job.version:
                 jobs[event.job.job_id] = event.job
         newest = sorted(jobs.values(), key=lambda job: job.created_at, reverse=True)
-        if page.cursor is not None:
+        if page.cursor is not None and page.jobs:
             newest = [job for job in newest if job.created_at >= page.jobs[-1].created_at]
         return replace(page, jobs=tuple(job for job in newest if job.job_id not in deleted))
 

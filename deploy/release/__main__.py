@@ -12,9 +12,10 @@ from typing import Final
 from deploy.release.account import Account, open_account
 from deploy.release.failures import ReleaseFailed
 from deploy.release.images import ACCEPTED
+from deploy.release.options import Options
 from deploy.release.page import upload
 from deploy.release.pipeline import Repository, admit, next_steps
-from deploy.release.rollout import GOOGLE_SECRET, TEMPLATES, Options, Rollout
+from deploy.release.rollout import GOOGLE_SECRET, TEMPLATES, Rollout
 from deploy.release.stacks import Wish
 
 _DESCRIPTION: Final = (
@@ -26,6 +27,7 @@ _EPILOG: Final = f"""The Gemini key is asked for once, or taken from GEMINI_API_
 
   bash scripts/deploy --domain photos.example.com --hosted-zone Z0123456789ABCDEFGHIJ
   bash scripts/deploy --parameter MaxTasks=4 --parameter EventBus=single
+  bash scripts/deploy set MaxTasks=2 DailyLimit=20
   bash scripts/deploy rollback
   bash scripts/deploy pipeline --repository example/darkroom"""
 
@@ -48,6 +50,14 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "rollback", parents=[common], help="go back to the image before", description="Go back to the image before."
     )
     back.add_argument("--no-smoke", action="store_true", help="do not run the smoke test")
+    change = commands.add_parser(
+        "set",
+        parents=[common],
+        help="change parameters of the tasks, and nothing else",
+        description="Change parameters of deploy/compute.yaml, as it was deployed: neither image nor template changes.",
+    )
+    change.add_argument("parameter", nargs="+", type=_pair, metavar="NAME=VALUE", help="of deploy/compute.yaml")
+    change.add_argument("--no-smoke", action="store_true", help="do not run the smoke test, and never go back")
     pipeline = commands.add_parser(
         "pipeline",
         parents=[common],
@@ -87,7 +97,7 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--sign-in-prefix",
         default="",
         metavar="NAME",
-        help="of Cognito's sign-in page (default: the domain with dashes)",
+        help="of Cognito's sign-in page, for ever, without aws or cognito in it (default: the domain with dashes)",
     )
     parser.add_argument(
         "--parameter",
@@ -155,6 +165,9 @@ async def run(arguments: argparse.Namespace) -> None:
             case "pipeline":
                 repository = Repository(name=arguments.repository, environment=arguments.environment)
                 print(f"\n{next_steps(account, await admit(account, repository), repository)}")
+            case "set":
+                said = Options(parameters=dict(arguments.parameter), is_tested=not arguments.no_smoke)
+                print(f"\n{await Rollout(account, said, tell).change()} runs with it.")
             case "page":
                 await _page(account, arguments)
             case "rollback":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from deploy.release.stacks import Tell
 
+ROLE_SECONDS: Final = 15
+"""How long a new role takes until it is known everywhere."""
+_ECS: Final = "ecs.amazonaws.com"
 _SERVICES: Final = ("cloudformation", "ecr", "iam", "s3", "secretsmanager", "sts")
 _CONFIG: Final[dict[str, Any]] = {
     "connect_timeout": 5,
@@ -48,6 +52,18 @@ class Account:
         """Return the account's number and whoever acts there."""
         said = await self.sts.get_caller_identity()
         return f"account {said['Account']}, region {self.region}, as {said['Arn'].rpartition(':')[2]}"
+
+    async def is_role(self, arn: str) -> bool:
+        """Tell whether we act as this role."""
+        said = await self.sts.get_caller_identity()
+        return f":assumed-role/{arn.rpartition('/')[2]}/" in str(said["Arn"])
+
+    async def prepare_ecs(self) -> None:
+        """Make the role by which ECS works. An account has it after its first cluster only, which for Fargate needs it already."""
+        if (await self.iam.list_roles(PathPrefix=f"/aws-service-role/{_ECS}/"))["Roles"]:
+            return
+        await self.iam.create_service_linked_role(AWSServiceName=_ECS)
+        await asyncio.sleep(ROLE_SECONDS)
 
     async def state(self) -> State:
         """Read the stacks of the environment."""

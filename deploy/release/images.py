@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from deploy.release.failures import ReleaseFailed
 from deploy.release.parts import CHECKOUT, image_files
+from service.process import VERSION
 
 if TYPE_CHECKING:
     from types_aiobotocore_ecr import ECRClient
@@ -74,6 +75,14 @@ class Images:
                 return None
             raise
         return next((image["imageDigest"] for image in found["imageDetails"]), None)
+
+    async def newest(self, tag: str) -> tuple[str, str] | None:
+        """Return tag and digest of the newest image of these contents, if there is one: built again it is `TAG-TIME`."""
+        asked: Any = {"repositoryName": self._registry.name, "filter": {"tagStatus": "TAGGED"}}
+        pages = self._ecr.get_paginator("describe_images").paginate(**asked)
+        images = [image async for page in pages for image in page["imageDetails"]]
+        found = [(name, image["imageDigest"]) for image in images for name in image.get("imageTags", ())]
+        return max((one for one in found if one[0] == tag or one[0].startswith(f"{tag}-")), default=None)
 
     async def push(self, tag: str, architecture: str) -> str:
         """Build the image and push it under the tag; returns its digest."""
@@ -154,8 +163,8 @@ def build_command(engine: str, image: str, architecture: str) -> list[str]:
     command = [engine, "build", "--platform", PLATFORMS[architecture], "--tag", image, "--pull"]
     if engine == "docker":
         command.append("--provenance=false")  # with it an index is pushed, which the registry does not scan
-    revision = _revision()
-    return [*command, *(("--build-arg", f"REVISION={revision}") if revision else ()), str(CHECKOUT)]
+    labels = [f"VERSION={VERSION}", *([f"REVISION={revision}"] if (revision := _revision()) else [])]
+    return [*command, *(word for label in labels for word in ("--build-arg", label)), str(CHECKOUT)]
 
 
 def _revision() -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from deploy.release.failures import ReleaseFailed
 from deploy.release.rollout import TEMPLATES
 from deploy.release.stacks import Stack, Wish
+from deploy.release.way_in import ci_wish
 
 if TYPE_CHECKING:
     from deploy.release.account import Account
 
-_ISSUER = "token.actions.githubusercontent.com"
+_ISSUER: Final = "token.actions.githubusercontent.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,18 +25,36 @@ class Repository:
 
 
 async def admit(account: Account, repository: Repository) -> Stack:
-    """Make or change the roles; returns the stack that has them. Raises ReleaseFailed, and botocore's errors."""
-    ci = await account.stacks.present(f"{account.prefix}-ci")
-    said = {
-        "Prefix": account.prefix,
-        "GitHubRepository": repository.name,
-        "GitHubEnvironment": repository.environment,
-    }
+    """Make or change the roles; returns the stack that has them. Raises ReleaseFailed, and botocore's errors.
+
+    They reach what the first deployment has made, so that comes before.
+    """
+    state = await account.state()
+    if state.data is None or state.compute is None:
+        raise ReleaseFailed(
+            f"Nothing is deployed as {account.prefix} yet: the first deployment comes before its pipeline."
+        )
+    said = {"GitHubRepository": repository.name, "GitHubEnvironment": repository.environment}
     # One that this very stack has made must stay its own.
-    if ci is None or not ci.parameters.get("GitHubRepository"):
+    if state.ci is None or not state.ci.parameters.get("GitHubRepository"):
         said["OidcProviderArn"] = await _provider(account)
-    wish = Wish(name=f"{account.prefix}-ci", template=TEMPLATES / "ci.yaml", parameters=said)
-    return await account.stacks.apply(wish)
+    ci = await account.stacks.apply(ci_wish(account.prefix, TEMPLATES, state, said=said))
+    await _bound(account, ci, state.compute)
+    return ci
+
+
+async def _bound(account: Account, ci: Stack, compute: Stack) -> None:
+    """Put the tasks' roles within the boundary, with the rights of whoever is here: CloudFormation's role can change no other."""
+    boundary = ci.outputs["RoleBoundaryArn"]
+    if compute.parameters.get("RoleBoundaryArn") != boundary:
+        wish = Wish(
+            name=account.prefix,
+            template=TEMPLATES / "compute.yaml",
+            text=await account.stacks.template_of(account.prefix),
+            parameters={"RoleBoundaryArn": boundary},
+            bucket=ci.outputs["TemplatesBucket"],
+        )
+        await account.stacks.apply(wish)
 
 
 async def _provider(account: Account) -> str:

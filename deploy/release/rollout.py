@@ -6,16 +6,17 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.release import gemini_key, page
 from deploy.release.failures import ReleaseFailed
 from deploy.release.images import Images, Registry, content_tag
+from deploy.release.options import Options, check, check_change
 from deploy.release.parts import CHECKOUT
 from deploy.release.stacks import Stack, Wish
-from deploy.templates import load_template
+from deploy.release.way_in import ci_wish
 
 if TYPE_CHECKING:
     from deploy.release.account import Account, State
@@ -27,22 +28,6 @@ GOOGLE_SECRET: Final = "GOOGLE_CLIENT_SECRET"  # noqa: S105 - the name of a vari
 FIRST_ANSWER_SECONDS: Final = 900
 """A new name takes its time until everybody's resolver knows it."""
 ANSWER_SECONDS: Final = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What is asked for; what is empty stays as it is."""
-
-    domain: str = ""
-    hosted_zone: str = ""
-    sign_in_prefix: str = ""
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    data_parameters: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    rebuild: str = ""
-    is_scanned: bool = True
-    is_tested: bool = True
-    photo: str = ""
 
 
 class Rollout:
@@ -57,19 +42,23 @@ class Rollout:
     async def run(self) -> str:
         """Do all of it; returns the service's address."""
         state = await self._account.state()
-        self._check(state)
+        check(self._options, state.data, state.compute, self._templates)
         secret = state.data.outputs["GeminiApiKeySecretArn"] if state.data else None
         key = await gemini_key.new_key(self._account.secrets, secret)
-        ci = state.ci or await self._account.stacks.apply(self._ci_wish())
+        ci = await self._way_in(state)
         image = self._options.image or await self._image(ci, state.compute)
-        data = await self._account.stacks.apply(self._data_wish(state.data, ci))
+        data = await self._account.stacks.apply(self._data_wish(state, ci))
         if key:
             await self._account.secrets.put_secret_value(
                 SecretId=data.outputs["GeminiApiKeySecretArn"], SecretString=key
             )
             self._tell("The Gemini key is in its secret; tasks that run take it within five minutes")
         template_before = await self._account.stacks.template_of(self._account.prefix) if state.compute else ""
+        if state.compute is None:
+            await self._account.prepare_ecs()
         compute = await self._account.stacks.apply(self._compute_wish(state.compute, ci, image))
+        if "StackRoleArn" in ci.outputs:
+            await self._way_in(await self._account.state())  # the role reaches what is there now
         if state.page:
             await self._bring_page(state.page)
         if self._options.is_tested:
@@ -79,21 +68,22 @@ class Rollout:
     async def plan(self) -> list[str]:
         """Say what `run` would do, without doing any of it."""
         state = await self._account.state()
-        self._check(state)
+        check(self._options, state.data, state.compute, self._templates)
         tag = self._tag(state.compute)
         if os.environ.get(gemini_key.VARIABLE):
             steps = [f"put the Gemini key of {gemini_key.VARIABLE} into its secret, unless it is there"]
         else:
             steps = ["ask for the Gemini key, unless the secret has one"]
-        if state.ci is None:
-            steps.append(f"create {self._account.prefix}-ci from deploy/ci.yaml: the registry")
+        steps.append(_sentence(self._ci_wish(state), state.ci))
         if self._options.image:
             steps.append(f"use the image {self._options.image}")
         else:
             scan = ", and stop if its scan finds a critical flaw" if self._options.is_scanned else ""
             steps.append(f"build the image {tag} and push it, unless the registry has it{scan}")
-        data = self._data_wish(state.data, state.ci)
+        data = self._data_wish(state, state.ci)
         steps.append(_sentence(data, state.data))
+        if state.compute is None:
+            steps.append("make the role by which ECS works in this account, unless it is there")
         compute = self._compute_wish(state.compute, state.ci, self._options.image or f"REGISTRY@digest-of-{tag}")
         steps.append(_sentence(compute, state.compute))
         if state.page:
@@ -117,54 +107,59 @@ class Rollout:
             raise ReleaseFailed(f"{before} is deployed again, and the smoke test fails with it too.")
         return compute.outputs["Url"]
 
-    def _check(self, state: State) -> None:
-        """Find out before anything is done what is missing for a first deployment."""
-        if state.compute is None and not self._options.domain:
-            raise ReleaseFailed("The first deployment needs --domain, such as photos.example.com.")
-        has_certificate = self._options.parameters.get("CertificateArn") or self._options.hosted_zone
-        if state.compute is None and not has_certificate:
-            raise ReleaseFailed(
-                "The first deployment needs --hosted-zone, the Route 53 zone of the domain. Where the name is kept elsewhere: "
-                "--parameter CertificateArn=… of a certificate in this region."
-            )
+    async def change(self) -> str:
+        """Set parameters of the tasks, and change neither template nor image; returns the service's address."""
+        state = await self._account.state()
+        if state.compute is None:
+            raise ReleaseFailed(f"There is no stack {self._account.prefix}: nothing was deployed yet.")
+        check_change(self._options, state.compute, self._templates)
+        template = await self._account.stacks.template_of(self._account.prefix)
+        compute = await self._as_it_was(template, self._options.parameters, state.ci)
+        if self._options.is_tested:
+            await self._test(compute, state.compute, state.ci, template)
+        return compute.outputs["Url"]
+
+    async def _way_in(self, state: State) -> Stack:
+        """Bring the registry and the roles up to date, which the pipeline cannot: its own role is among them."""
+        ci = state.ci
+        if ci and "DeployRoleArn" in ci.outputs and await self._account.is_role(ci.outputs["DeployRoleArn"]):
+            return ci
+        return await self._account.stacks.apply(self._ci_wish(state))
+
+    def _ci_wish(self, state: State) -> Wish:
+        return ci_wish(self._account.prefix, self._templates, state, zone=self._options.hosted_zone)
 
     def _tag(self, compute: Stack | None) -> str:
         tag = content_tag(self._architecture(compute))
         return f"{tag}-{self._options.rebuild}" if self._options.rebuild else tag
 
     def _architecture(self, compute: Stack | None) -> str:
-        declared = load_template(self._templates / "compute.yaml")["Parameters"]["CpuArchitecture"]["Default"]
-        now = compute.parameters.get("CpuArchitecture") if compute else None
-        return str(self._options.parameters.get("CpuArchitecture") or now or declared)
+        return self._options.compute_parameter("CpuArchitecture", compute, self._templates)
 
     async def _image(self, ci: Stack, compute: Stack | None) -> str:
         registry = Registry(uri=ci.outputs["Registry"])
         images = Images(self._account.ecr, registry, self._tell)
         tag = self._tag(compute)
-        digest = await images.digest_of(tag)
-        if digest is None:
-            digest = await images.push(tag, self._architecture(compute))
-        else:
+        if found := await images.newest(tag):
+            tag, digest = found
             self._tell(f"The registry has {tag} already: nothing to build")
+        else:
+            digest = await images.push(tag, self._architecture(compute))
         if self._options.is_scanned:
             await images.check(digest)
         return f"{registry.uri}@{digest}"
 
-    def _ci_wish(self) -> Wish:
-        prefix = self._account.prefix
-        return Wish(name=f"{prefix}-ci", template=self._templates / "ci.yaml", parameters={"Prefix": prefix})
-
-    def _data_wish(self, data: Stack | None, ci: Stack | None) -> Wish:
+    def _data_wish(self, state: State, ci: Stack | None) -> Wish:
         said: dict[str, str] = {}
-        if domain := self._options.parameters.get("PublicDomainName") or self._options.domain:
+        if domain := self._options.public_domain(state.compute):
             address = f"https://{domain}/"
             said = {"PageOrigins": f"https://{domain}", "SignInCallbackUrls": address, "SignOutUrls": address}
-        if self._options.sign_in_prefix or (domain and data is None):
-            said["SignInDomainPrefix"] = self._options.sign_in_prefix or domain.replace(".", "-")
+        if prefix := self._options.prefix_of_sign_in(domain, state.data):
+            said["SignInDomainPrefix"] = prefix
         if secret := os.environ.get(GOOGLE_SECRET):
             said["GoogleClientSecret"] = secret
         said |= self._options.data_parameters
-        return self._wish(f"{self._account.prefix}-data", "data.yaml", said, ci)
+        return self._wish(f"{self._account.prefix}-data", "data.yaml", said, ci, is_new=state.data is None)
 
     def _compute_wish(self, compute: Stack | None, ci: Stack | None, image: str) -> Wish:
         said = {"Image": image}
@@ -179,14 +174,19 @@ class Rollout:
             said["HostedZoneId"] = self._options.hosted_zone
         if ci and "RoleBoundaryArn" in ci.outputs:
             said["RoleBoundaryArn"] = ci.outputs["RoleBoundaryArn"]
-        return self._wish(self._account.prefix, "compute.yaml", said | dict(self._options.parameters), ci)
+        return self._wish(
+            self._account.prefix, "compute.yaml", said | dict(self._options.parameters), ci, is_new=compute is None
+        )
 
-    def _wish(self, name: str, template: str, parameters: Mapping[str, str], ci: Stack | None) -> Wish:
+    def _wish(
+        self, name: str, template: str, parameters: Mapping[str, str], ci: Stack | None, *, is_new: bool = False
+    ) -> Wish:
+        # What is new is made with the rights of whoever asks: the role may change things, and make few.
         return Wish(
             name=name,
             template=self._templates / template,
             parameters=parameters,
-            role_arn=ci.outputs.get("StackRoleArn") if ci else None,
+            role_arn=ci.outputs.get("StackRoleArn") if ci and not is_new else None,
             bucket=ci.outputs.get("TemplatesBucket") if ci else None,
         )
 
@@ -194,7 +194,7 @@ class Rollout:
         count = await page.upload(self._account.s3, stack.outputs["PageBucket"])
         self._tell(f"{count} files of the page are in their bucket")
 
-    async def _test(self, compute: Stack, before: Stack | None, ci: Stack, template_before: str) -> None:
+    async def _test(self, compute: Stack, before: Stack | None, ci: Stack | None, template_before: str) -> None:
         """Run the smoke test; when it fails, deploy what ran before and raise ReleaseFailed all the same."""
         if await self._answers(compute, ANSWER_SECONDS if before else FIRST_ANSWER_SECONDS):
             return

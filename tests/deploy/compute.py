@@ -18,7 +18,9 @@ NAMES: Final = {
     "AWS::Partition": "aws",
     "Image": IMAGE,
     "DomainName": "photos.example.com",
-    "Bus.PrimaryEndPoint.Address": "bus.example.com",
+    "LoadBalancer": "arn:aws:elasticloadbalancing:ap-northeast-2:111122223333:loadbalancer/app/darkroom/0123456789abcdef",
+    "SingleBus.PrimaryEndPoint.Address": "single.example.com",
+    "ReplicatedBus.PrimaryEndPoint.Address": "replicated.example.com",
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ from deploy.release.stacks import INLINE_BYTES
 from deploy.templates import load_template
 
 TEMPLATE: Final = CHECKOUT / "deploy" / "ci.yaml"
+POLICY_CHARACTERS: Final = 10_240
+"""What AWS takes of all the policies within one role, spaces not counted."""
 RESOURCES: Final[dict[str, Any]] = load_template(TEMPLATE)["Resources"]
 # What AWS lists for a type and our templates have no use of.
 NOT_OURS: Final = (
@@ -29,14 +33,31 @@ NOT_OURS: Final = (
     "logs:PutLogGroupDeletionProtection", "s3:*Abac*", "s3:*Metadata*", "s3:*Object*", "s3:PutAccelerateConfiguration",
     "s3:PutAnalyticsConfiguration", "s3:PutIntelligentTieringConfiguration", "s3:PutInventoryConfiguration",
     "s3:PutMetricsConfiguration", "s3:PutReplicationConfiguration", "s3:REST*", "s3tables:*",
-    "secretsmanager:*Regions*", "secretsmanager:GetSecretValue", "sns:PutDataProtectionPolicy", "vpc-lattice:*", "vpce:*",
+    "secretsmanager:*Regions*",
+    "secretsmanager:GetRandomPassword", "secretsmanager:GetSecretValue", "sns:PutDataProtectionPolicy", "vpc-lattice:*", "vpce:*",
+)  # fmt: skip
+
+
+# Made by the first deployment, with a person's rights.
+FIXED: Final = frozenset(
+    f"AWS::EC2::{name}"
+    for name in ("InternetGateway", "Route", "RouteTable", "Subnet", "SubnetRouteTableAssociation", "VPC", "VPCEndpoint",
+                 "VPCGatewayAttachment")
+)  # fmt: skip
+KEPT: Final = frozenset({"AWS::Cognito::UserPool", "AWS::SecretsManager::Secret"})
+# Actions that know no resource: allowed for one they are allowed for nothing.
+OF_NO_RESOURCE: Final = (
+    "application-autoscaling:Describe*", "cognito-idp:DescribeUserPoolDomain", "ec2:Describe*", "ecr:GetAuthorizationToken",
+    "ecs:CreateCluster", "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "elasticloadbalancing:Describe*",
+    "route53:ListHostedZones", "secretsmanager:GetRandomPassword",
 )  # fmt: skip
 
 
 def statements(role: str) -> list[dict[str, Any]]:
     """Return the statements of a role's policies."""
     policies = RESOURCES[role]["Properties"]["Policies"]
-    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    found = [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+    return [statement["If"][1] if "If" in statement else statement for statement in found]
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -50,6 +71,32 @@ def is_among(action: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns)
 
 
+def arns(statement: dict[str, Any]) -> list[str]:
+    """Return the resources of a statement, in an environment called darkroom."""
+    said = statement["Resource"]
+    texts = [one["Sub"] if "Sub" in one else str(one) for one in (said if isinstance(said, list) else [said])]
+    values = {"Prefix": "darkroom", "AWS::Partition": "aws", "AWS::Region": "R", "AWS::AccountId": "1"}
+    return [re.sub(r"\$\{([\w:]+)\}", lambda name: values.get(name[1], name[1]), text) for text in texts]
+
+
+def reached(action: str, arn: str) -> list[str]:
+    """Return the statements by which CloudFormation may do something to a thing wherever it is."""
+    return [
+        statement["Sid"]
+        for statement in statements("StackRole")
+        if is_among(action, actions(statement))
+        and any(fnmatch.fnmatchcase(arn, pattern) for pattern in arns(statement))
+        and not {"ArnEquals", "aws:ResourceTag"} & {*statement.get("Condition", {}), *tags(statement)}
+    ]
+
+
+def tags(statement: dict[str, Any]) -> set[str]:
+    """Return whether a statement asks for the stack's own mark, and its name."""
+    asked = statement.get("Condition", {}).get("StringEquals", {})
+    mark = asked.get("aws:ResourceTag/aws:cloudformation:stack-name")
+    return {"aws:ResourceTag"} if mark == {"Ref": "Prefix"} else set()
+
+
 def types_of(template: str) -> set[str]:
     """Return the types of resources that a template has."""
     resources = load_template(CHECKOUT / "deploy" / template)["Resources"]
@@ -57,10 +104,13 @@ def types_of(template: str) -> set[str]:
 
 
 def permissions_of(kind: str) -> set[str]:
-    """Return what AWS says is needed to make, read, change and remove a resource of the type."""
+    """Return what AWS says is needed to make, read, change and remove a resource of the type, or what is left of that here."""
     schema = cfnlint.schema.manager.PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
     handlers = schema.get("handlers", {})
-    told = [handlers[what]["permissions"] for what in ("create", "read", "update", "delete") if what in handlers]
+    asked = (
+        ("read",) if kind in FIXED else ("read", "update") if kind in KEPT else ("create", "read", "update", "delete")
+    )
+    told = [handlers[what]["permissions"] for what in asked if what in handlers]
     return {permission for permissions in told for permission in permissions}
 
 
@@ -139,6 +189,59 @@ def test_cloudformation_may_do_what_the_template_needs(template: str) -> None:
     needed = {action for kind in types_of(template) for action in permissions_of(kind)}
 
     assert [] == sorted(action for action in needed if not is_among(action, [*allowed, *NOT_OURS]))
+
+
+def test_the_stacks_tell_what_the_roles_are_limited_to() -> None:
+    """`bash scripts/deploy` reads it from their outputs."""
+    told = {name: set(load_template(CHECKOUT / "deploy" / name)["Outputs"]) for name in ("data.yaml", "compute.yaml")}
+
+    assert {"CognitoUserPoolId", "GeminiApiKeySecretArn"} <= told["data.yaml"]
+    assert {"LoadBalancerArn", "VpcId"} <= told["compute.yaml"]
+
+
+def test_what_knows_no_resource_is_allowed_for_none_in_particular() -> None:
+    """AWS compares such a call with "*" alone."""
+    everything = [statement for role in ("DeployRole", "StackRole") for statement in statements(role)]
+    lost = [
+        action
+        for statement in everything
+        for action in actions(statement)
+        if statement["Resource"] != "*" and is_among(action, list(OF_NO_RESOURCE))
+    ]
+
+    assert [] == lost
+    assert ["ClusterAndTaskDefinitions"] == [one["Sid"] for one in everything if "ecs:CreateCluster" in actions(one)]
+
+
+@pytest.mark.parametrize(
+    ("action", "arn"),
+    [
+        ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/ZOTHER"),
+        ("cognito-idp:UpdateUserPool", "arn:aws:cognito-idp:R:1:userpool/R_other"),
+        ("cognito-idp:DeleteUserPool", "arn:aws:cognito-idp:R:1:userpool/UserPoolId"),
+        ("secretsmanager:UpdateSecret", "arn:aws:secretsmanager:R:1:secret:GeminiApiKeySecret-other"),
+        ("ecs:UpdateService", "arn:aws:ecs:R:1:service/darkroom-staging-Cluster-1/darkroom-staging-Service-1"),
+        ("ecs:DeleteCluster", "arn:aws:ecs:R:1:cluster/darkroom-staging-Cluster-1"),
+        ("ec2:AuthorizeSecurityGroupIngress", "arn:aws:ec2:R:1:security-group/sg-1"),
+        ("ec2:CreateSecurityGroup", "arn:aws:ec2:R:1:vpc/vpc-other"),
+        ("ec2:DeleteVpc", "arn:aws:ec2:R:1:vpc/vpc-1"),
+        ("ec2:CreateRoute", "arn:aws:ec2:R:1:route-table/rtb-1"),
+        ("elasticloadbalancing:DeleteLoadBalancer", "arn:aws:elasticloadbalancing:R:1:loadbalancer/app/other/1"),
+        ("elasticloadbalancing:ModifyListener", "arn:aws:elasticloadbalancing:R:1:listener/app/other/1/2"),
+        ("iam:PutRolePolicy", "arn:aws:iam::1:role/darkroom-staging-TaskRole-1"),
+        ("dynamodb:DeleteTable", "arn:aws:dynamodb:R:1:table/darkroom-staging-data-Users-1"),
+    ],
+)  # fmt: skip
+def test_cloudformation_reaches_no_other_environment(action: str, arn: str) -> None:
+    """Nor what else the account has: other names, pools, networks."""
+    assert [] == reached(action, arn)
+
+
+def test_aws_takes_the_policies_of_the_role() -> None:
+    """There is a limit to how much may be said."""
+    documents = [policy["PolicyDocument"] for policy in RESOURCES["StackRole"]["Properties"]["Policies"]]
+
+    assert sum(len(json.dumps(document, separators=(",", ":"))) for document in documents) < POLICY_CHARACTERS
 
 
 def test_the_boundary_leaves_room_for_what_tasks_do() -> None:

@@ -13,7 +13,7 @@ from deploy.cloud import environment_name
 from service.app import KEEP_ALIVE_SECONDS
 from service.emf import DIMENSION, METRICS, NAMESPACE
 from service.preferences import MOST_WAIT_SECONDS
-from service.settings import Settings
+from service.settings import USUAL_RATES, Settings
 from tests.conftest import CHECKOUT
 from tests.deploy.compute import COMPUTE, DATA, DIGEST, container, dashboard, environment, properties, with_parameters
 from tests.deploy.intrinsics import of_type
@@ -34,7 +34,7 @@ AWS_METRICS: Final = {
         "WriteThrottleEvents",
     },
 }
-"""As AWS spells them; a metric that is spelled otherwise is one that never comes."""
+"""As the pages of AWS' own guides on each service's CloudWatch metrics spell them; one that is spelled otherwise never comes."""
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **parameters: str) -> Settings:
@@ -70,12 +70,26 @@ def test_a_task_starts_with_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     assert told.daily_spend_limit_usd is None
 
 
-def test_many_tasks_share_a_bus_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Moving up is a change of parameters."""
-    told = settings(monkeypatch, MaxTasks="10", EventBus="replicated", DailySpendLimitUsd="20", ModelName="a-model")
+@pytest.mark.parametrize("kind", ["single", "replicated"])
+def test_many_tasks_share_a_bus_over_tls(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Moving up is a change of parameters; each kind of bus is a server of its own, for one cannot become the other."""
+    told = settings(monkeypatch, MaxTasks="10", EventBus=kind, DailySpendLimitUsd="20", ModelName="a-model")
+    conditions = {key: bus["Condition"] for key, bus in of_type(COMPUTE, "AWS::ElastiCache::ReplicationGroup").items()}
+    made = [key for key, name in conditions.items() if with_parameters(EventBus=kind).holds(name)]
 
-    assert "rediss://bus.example.com:6379" == told.event_bus_url
+    assert f"rediss://{kind}.example.com:6379" == told.event_bus_url
+    assert [f"{kind.capitalize()}Bus"] == made
     assert (20, "a-model") == (told.daily_spend_limit_usd, told.model_name)
+
+
+def test_what_one_caller_may_is_what_the_service_means_by_itself_until_it_is_said() -> None:
+    """All who come without a token from one address are one caller, so each of these can be raised."""
+    told, fields = environment(), Settings.model_fields
+
+    assert str(fields["anonymous_daily_limit"].default) == told["ANONYMOUS_DAILY_LIMIT"]
+    assert str(fields["max_user_in_flight"].default) == told["MAX_USER_IN_FLIGHT"]
+    assert str(fields["daily_limit"].default) == told["DAILY_LIMIT"]
+    assert str(USUAL_RATES.submits) == told["SUBMITS_PER_MINUTE"]
 
 
 @pytest.mark.parametrize("seconds", ["80", "120"])
@@ -97,15 +111,48 @@ def test_one_parameter_says_how_long_a_stop_may_take(monkeypatch: pytest.MonkeyP
         ({}, ["HasACertificate"]),
         ({"HostedZoneId": "Z1", "MaxTasks": "2"}, ["SeveralTasksHaveABus"]),
         ({"HostedZoneId": "Z1", "MaxTasks": "2", "EventBus": "single"}, []),
+        ({"HostedZoneId": "Z1", "MinTasks": "3"}, ["OneTaskIsOneAtTheLeast"]),
+        ({"HostedZoneId": "Z1", "MinTasks": "3", "MaxTasks": "3", "EventBus": "single"}, []),
+        ({"HostedZoneId": "Z1", "PublicDomainName": "photos.example.com"}, ["CloudFrontAloneIsLetIn"]),
+        ({"HostedZoneId": "Z1", "PublicDomainName": "photos.example.com", "CloudFrontPrefixListId": "pl-1"}, []),
+        ({"HostedZoneId": "Z1", "LoadBalancerScheme": "internal"}, ["InternalIsBehindCloudFront"]),
+        (
+            {
+                "HostedZoneId": "Z1",
+                "LoadBalancerScheme": "internal",
+                "PublicDomainName": "photos.example.com",
+                "CloudFrontPrefixListId": "pl-1",
+            },
+            [],
+        ),
         ({"HostedZoneId": "Z1", "VpcId": "vpc-1"}, ["ExistingVpcHasSubnets"]),
         ({"HostedZoneId": "Z1", "VpcId": "vpc-1", "PublicSubnets": "a,b", "TaskSubnets": "c,d"}, []),
-        ({"HostedZoneId": "Z1", "MemoryMegabytes": "4096"}, ["MemoryOfAQuarter"]),
-        ({"HostedZoneId": "Z1", "Cpu": "1024", "MemoryMegabytes": "4096"}, []),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(parameters: dict[str, str], refused_by: list[str]) -> None:
     """Before anything is made."""
     assert refused_by == with_parameters(**parameters).refused()
+
+
+@pytest.mark.parametrize(
+    ("cpu", "rule", "memory"),
+    [
+        ("256", "MemoryOfAQuarter", {"512", "1024", "2048"}),
+        ("512", "MemoryOfAHalf", {"1024", "2048", "3072", "4096"}),
+        ("1024", "MemoryOfOne", {"2048", "3072", "4096", "6144", "8192"}),
+        ("2048", "MemoryOfTwo", {"4096", "6144", "8192"}),
+        ("4096", "MemoryOfFour", {"8192"}),
+    ],
+)
+def test_memory_goes_with_cpu_as_fargate_has_it(cpu: str, rule: str, memory: set[str]) -> None:
+    """Of the sizes that may be asked for at all; each of the others is refused by the one rule of that CPU."""
+    refused = {
+        size: with_parameters(HostedZoneId="Z1", Cpu=cpu, MemoryMegabytes=size).refused()
+        for size in COMPUTE["Parameters"]["MemoryMegabytes"]["AllowedValues"]
+    }
+
+    assert memory == {size for size, rules in refused.items() if not rules}
+    assert [rule] * (len(refused) - len(memory)) == [name for rules in refused.values() for name in rules]
 
 
 def test_one_task_does_not_scale_and_several_do() -> None:
@@ -156,8 +203,18 @@ def test_what_faces_the_internet_waits_for_the_way_there() -> None:
     assert "HttpsListener" == COMPUTE["Resources"]["Service"]["DependsOn"]
 
 
+def test_a_target_group_is_as_new_as_its_load_balancer() -> None:
+    """AWS lets it belong to one for good: where the load balancer is replaced, a group of the same name could not follow."""
+    assert "tg-0123456789abcdef" == properties("TargetGroup")["Name"]
+
+
+def test_the_cluster_comes_after_a_role() -> None:
+    """The role of ECS itself may be some seconds old."""
+    assert "ExecutionRole" == COMPUTE["Resources"]["Cluster"]["DependsOn"]
+
+
 def test_eventbridge_may_publish_without_a_condition() -> None:
-    """It fills none in, so one would drop what it tells, in silence; alarms must be this account's own."""
+    """AWS takes none for topics, so one would drop what it tells, in silence; alarms must be this account's own."""
     statements = properties("AlarmTopicPolicy")["PolicyDocument"]["Statement"]
 
     assert {"cloudwatch.amazonaws.com": True, "events.amazonaws.com": False} == {
@@ -217,11 +274,8 @@ def test_a_task_that_leaves_by_itself_is_seen_to_before_it_closes(monkeypatch: p
 
 def metrics_in(value: Any) -> Iterator[tuple[str, str]]:
     """Yield namespace and name of each metric of an alarm or a scaling policy."""
-    if isinstance(value, dict):
-        if {"Namespace", "MetricName"} <= value.keys():
-            yield value["Namespace"], value["MetricName"]
-        if query := re.match(r'SELECT \w+\((\w+)\) FROM "(.*)"$', str(value.get("Expression", ""))):
-            yield query[2], query[1]
+    if isinstance(value, dict) and {"Namespace", "MetricName"} <= value.keys():
+        yield value["Namespace"], value["MetricName"]
     for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from metrics_in(one)
 
@@ -272,6 +326,30 @@ def _with_namespace(value: Any) -> Iterator[dict[str, Any]]:
         yield value
     for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _with_namespace(one)
+
+
+def test_requests_that_met_no_task_are_no_reason_to_end_a_deployment() -> None:
+    """The first one could never bring its task: the load balancer answers before, whoever comes."""
+    requests, _, refused, percent = properties("ErrorsAlarm")["Metrics"]
+
+    assert (NAMESPACE, "AWS/ApplicationELB") == tuple(
+        metric["MetricStat"]["Metric"]["Namespace"] for metric in (requests, refused)
+    )
+    assert percent["Expression"].startswith(f"IF(FILL({requests['Id']},0) >= 20, ")
+    assert f"FILL({refused['Id']},0)" in percent["Expression"]
+
+
+@pytest.mark.parametrize(("word", "indexes"), [("Read", []), ("Write", ["StatusIndex"])])
+def test_throttles_of_our_own_tables_ring_and_of_no_others(word: str, indexes: list[str]) -> None:
+    """All tables that the tasks are told of, within the ten metrics that an alarm may look at, each in the sum."""
+    *metrics, total = properties(f"{word}ThrottlesAlarm")["Metrics"]
+    told = [{one["Name"]: one["Value"] for one in metric["MetricStat"]["Metric"]["Dimensions"]} for metric in metrics]
+    tables = {value for name, value in environment().items() if name.endswith("_TABLE")}
+
+    assert tables == {dimensions["TableName"] for dimensions in told}
+    assert indexes == [one["GlobalSecondaryIndexName"] for one in told if len(one) > 1]
+    assert len(tables) + len(indexes) == len(metrics) <= 10
+    assert "+".join(f"FILL({metric['Id']},0)" for metric in metrics) == total["Expression"]
 
 
 def test_silence_is_an_alarm_where_it_means_that_nobody_works() -> None:

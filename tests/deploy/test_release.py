@@ -4,125 +4,32 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from deploy.cloud import Cloud, CloudOptions, embedded_cloud
+from deploy.cloud import Cloud
 from deploy.release import __main__ as command_line
 from deploy.release import gemini_key, rollout
-from deploy.release.account import Account, open_account
+from deploy.release.account import Account
 from deploy.release.failures import ReleaseFailed
 from deploy.release.images import Images, Registry, content_tag
-from deploy.release.pipeline import Repository, admit, next_steps
-from deploy.release.rollout import Options, Rollout
-from deploy.release.stacks import Stacks, Wish
+from deploy.release.options import Options
+from deploy.release.rollout import Rollout
+from deploy.release.stacks import Wish
 from tests.browser.stage import running_service
 from tests.conftest import CHECKOUT
+from tests.deploy.conftest import NEW, OLD, TASKS, Told
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PAGE = "http://127.0.0.1:8080"
-REGISTRY = "000000000000.dkr.ecr.us-east-1.amazonaws.com/trial"
-OLD, NEW = (f"{REGISTRY}@sha256:{letter * 64}" for letter in "ab")
-# What the real one has besides is nothing that the emulator could make.
-TASKS = """
-Parameters:
-  Image: {Type: String}
-  PreviousImage: {Type: String, Default: none}
-  DataStackName: {Type: String}
-  DomainName: {Type: String}
-  HostedZoneId: {Type: String}
-  RoleBoundaryArn: {Type: String, Default: ""}
-  CpuArchitecture: {Type: String, Default: ARM64}
-  Address: {Type: String, Default: "http://127.0.0.1:1"}
-  Delay: {Type: Number, Default: 0}
-Resources:
-  Queue: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: !Ref Delay, Tags: [{Key: image, Value: !Ref Image}]}}
-Outputs:
-  Url: {Value: !Ref Address}
-"""
-# The real one takes a second, and is made once, in the first test.
-DATA = """
-Parameters:
-  PageOrigins: {Type: CommaDelimitedList}
-  SignInDomainPrefix: {Type: String, Default: ""}
-  SignInCallbackUrls: {Type: CommaDelimitedList}
-  SignOutUrls: {Type: CommaDelimitedList}
-  GoogleClientSecret: {Type: String, Default: "", NoEcho: true}
-Resources:
-  Secret: {Type: AWS::SecretsManager::Secret, Properties: {GenerateSecretString: {PasswordLength: 32}}}
-Outputs:
-  GeminiApiKeySecretArn: {Value: !Ref Secret}
-"""
 BROKEN = """
 Parameters: {Image: {Type: String}, Needed: {Type: String}}
 Resources:
   Pool: {Type: AWS::Cognito::UserPool}
   Queue: {Type: AWS::SQS::Queue, Properties: {QueueName: !GetAtt Pool.ProviderURL}}
 """
-
-
-class Told(list[str]):
-    """What a deployment tells."""
-
-    def __call__(self, sentence: str) -> None:
-        """Hear a sentence."""
-        self.append(sentence)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cloud]:
-    """Run a cloud that has what a deployment needs."""
-    options = CloudOptions(
-        data_dir=tmp_path_factory.mktemp("cloud"),
-        page_origins=(PAGE,),
-        real_gemini=True,
-        more_services=("ecr", "iam", "sts"),
-    )
-    async with embedded_cloud(options) as running:
-        yield running
-
-
-@pytest.fixture
-def told() -> Told:
-    """Listen."""
-    return Told()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def account(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, told: Told, request: pytest.FixtureRequest
-) -> AsyncIterator[Account]:
-    """Open the account, with an environment of the test's own."""
-    for name, value in cloud.environment.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
-    prefix = f"trial-{abs(hash(request.node.name)) % 10**6}"
-    async with open_account(prefix, None, told) as opened:
-        stacks = opened.stacks
-        yield replace(opened, stacks=Stacks(stacks._cloudformation, stacks._s3, told, poll_seconds=0.05))
-
-
-@pytest.fixture
-def templates(tmp_path: Path) -> Path:
-    """Lay the templates ready: the real one of the registry, small ones of data and tasks."""
-    (tmp_path / "ci.yaml").write_bytes((CHECKOUT / "deploy" / "ci.yaml").read_bytes())
-    (tmp_path / "data.yaml").write_text(DATA)
-    (tmp_path / "compute.yaml").write_text(TASKS)
-    return tmp_path
-
-
-@pytest.fixture
-def first_time(account: Account, monkeypatch: pytest.MonkeyPatch) -> Options:
-    """Ask for a first deployment, with a key at hand."""
-    monkeypatch.setenv(gemini_key.VARIABLE, "a-key")
-    return Options(
-        domain=f"{account.prefix}.example.com", hosted_zone="Z1", image=OLD, is_scanned=False, is_tested=False
-    )
 
 
 async def test_a_first_deployment_makes_registry_data_key_and_tasks(
@@ -148,9 +55,10 @@ async def test_a_first_deployment_makes_registry_data_key_and_tasks(
     assert (OLD, f"{account.prefix}-data", "Z1") == tuple(
         state.compute.parameters[name] for name in ("Image", "DataStackName", "HostedZoneId")
     )
-    assert [f"{account.prefix}-data: nothing to change", f"{account.prefix}: nothing to change"] == [
+    assert [f"{account.prefix}{stack}: nothing to change" for stack in ("-ci", "-data", "")] == [
         line for line in told if "nothing" in line
     ]
+    assert (await account.iam.list_roles(PathPrefix="/aws-service-role/ecs.amazonaws.com/"))["Roles"]
 
 
 async def test_what_answers_wrongly_is_taken_back(
@@ -173,7 +81,7 @@ async def test_what_answers_wrongly_is_taken_back(
     assert f"The smoke test failed with {NEW}. What ran before is deployed again, and answers again." == str(
         failure.value
     )
-    assert ["Url"] == list(compute.outputs)
+    assert "Newer" not in compute.outputs
     assert (OLD, "none", "0") == tuple(compute.parameters[name] for name in ("Image", "PreviousImage", "Delay"))
 
 
@@ -248,7 +156,7 @@ async def test_a_dry_run_changes_nothing(account: Account, templates: Path, firs
     state = await account.state()
 
     assert (None, None, None) == (state.ci, state.data, state.compute)
-    assert ["put", "create", "build", "create", "create"] == [step.split()[0] for step in plan]
+    assert ["put", "create", "build", "create", "make", "create"] == [step.split()[0] for step in plan]
     assert "hidden" not in "".join(plan)
     assert "a-key" not in "".join(plan)
 
@@ -328,25 +236,6 @@ async def test_the_page_goes_into_the_bucket_of_cloudfront(
     assert ("text/javascript", "no-cache") == (module["ContentType"], module["CacheControl"])
     assert f"{len(keys)} files of the page are in their bucket" in told
     assert [] == [key for key in keys if key.endswith(".html") or not key.startswith("page/")]
-
-
-async def test_github_is_let_in_without_a_second_provider(account: Account, first_time: Options) -> None:
-    """The account's own is used where it has one; the roles then hold for CloudFormation, and the rest is said."""
-    provider = await account.iam.create_open_id_connect_provider(
-        Url="https://token.actions.githubusercontent.com", ClientIDList=["sts.amazonaws.com"], ThumbprintList=["a" * 40]
-    )
-    repository = Repository(name="example@1/darkroom@2", environment="production")
-    ci = await admit(account, repository)
-    again = await admit(account, repository)
-    data = Rollout(account, first_time, Told())._data_wish(None, ci)
-    tasks = Rollout(account, first_time, Told())._compute_wish(None, ci, OLD)
-
-    assert (
-        provider["OpenIDConnectProviderArn"] == ci.parameters["OidcProviderArn"] == again.parameters["OidcProviderArn"]
-    )
-    assert ci.outputs["StackRoleArn"] == data.role_arn == tasks.role_arn
-    assert ci.outputs["RoleBoundaryArn"] == tasks.parameters["RoleBoundaryArn"]
-    assert "gh variable set DEPLOY_ROLE_ARN --repo example/darkroom --body arn:" in next_steps(account, ci, repository)
 
 
 async def test_an_image_is_built_once_and_no_password_is_shown(

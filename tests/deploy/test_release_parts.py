@@ -16,21 +16,23 @@ from deploy.release import images
 from deploy.release.account import open_account
 from deploy.release.failures import ReleaseFailed
 from deploy.release.images import Images, Registry, build_command, read_accepted
+from deploy.release.options import Options, check_change
+from deploy.release.stacks import Stack
 from deploy.templates import load_template
+from service.process import VERSION
 from tests.conftest import CHECKOUT
-from tests.deploy.test_release import REGISTRY, Told
-
-
-@pytest.fixture
-def told() -> Told:
-    """Listen."""
-    return Told()
+from tests.deploy.conftest import REGISTRY, Told
 
 
 def test_other_engines_need_no_word_about_provenance() -> None:
     """Podman and buildah push one manifest anyway."""
     assert "--provenance=false" not in build_command("podman", "image", "X86_64")
     assert "linux/amd64" in build_command("buildah", "image", "X86_64")
+
+
+def test_an_image_says_of_which_version_it_is() -> None:
+    """As docs/image.md promises of its labels."""
+    assert f"VERSION={VERSION}" in build_command("docker", "image", "ARM64")
 
 
 class Scanner:
@@ -129,9 +131,11 @@ def test_without_a_command_it_deploys() -> None:
         ["--domain", "photos.example.com", "--hosted-zone", "Z1", "--parameter", "Cpu=512"]
     )
     back = command_line.parse_arguments(["rollback", "--prefix", "staging"])
+    change = command_line.parse_arguments(["set", "MaxTasks=4", "EventBus=single"])
 
     assert ("up", "photos.example.com", [("Cpu", "512")]) == (up.command, up.domain, up.parameter)
     assert ("rollback", "staging") == (back.command, back.prefix)
+    assert ("set", [("MaxTasks", "4"), ("EventBus", "single")]) == (change.command, change.parameter)
 
 
 def documented() -> list[list[str]]:
@@ -150,6 +154,9 @@ def test_what_the_document_says_can_be_typed(arguments: list[str]) -> None:
         "data.yaml": dict(getattr(read, "data_parameter", [])),
     }
 
+    if read.command == "set":
+        as_it_is = Stack(name="darkroom", status="UPDATE_COMPLETE", parameters={"EventBus": "none"}, outputs={})
+        check_change(Options(parameters=named["compute.yaml"]), as_it_is, CHECKOUT / "deploy")
     for template, parameters in named.items():
         assert set(parameters) <= set(load_template(CHECKOUT / "deploy" / template)["Parameters"])
 

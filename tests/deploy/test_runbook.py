@@ -14,7 +14,7 @@ from tests.deploy.compute import COMPUTE, dashboard
 from tests.deploy.intrinsics import of_type
 
 RUNBOOK: Final = (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8")
-OF_EVERY_COMMAND: Final = {"query", "output"}
+OF_EVERY_COMMAND: Final = {"query", "output", "region"}
 OF_THE_COMMAND_LINE_ALONE: Final = {("logs", "tail"): {"since", "filter-pattern"}}
 """Commands that no operation of AWS stands behind."""
 
@@ -56,7 +56,7 @@ def test_the_runbook_names_log_lines_and_panels_that_there_are() -> None:
 def commands() -> Iterator[tuple[str, str, set[str]]]:
     """Yield service, operation and options of each call of the AWS command line."""
     for line in RUNBOOK.replace("\\\n", " ").splitlines():
-        for service, operation, rest in re.findall(r"\baws ([a-z]+) ([a-z-]+)((?: [^|`]*?)?)(?=$|[|;`]|\)$)", line):
+        for service, operation, rest in re.findall(r"\baws ([a-z0-9-]+) ([a-z-]+)((?: [^|`]*?)?)(?=$|[|;`]|\)$)", line):
             yield service, operation, set(re.findall(r" --([a-z-]+)", rest)) - OF_EVERY_COMMAND
 
 

@@ -16,6 +16,9 @@ RETAINED = {
     "AWS::SQS::Queue",
     "AWS::SecretsManager::Secret",
     "AWS::Cognito::UserPool",
+    "AWS::Cognito::UserPoolClient",
+    "AWS::Cognito::UserPoolGroup",
+    "AWS::Cognito::UserPoolIdentityProvider",
 }
 
 
@@ -33,10 +36,10 @@ def test_a_template_passes_cfn_lint(template: Path) -> None:
 
 
 def test_what_holds_data_outlives_its_stack() -> None:
-    """Deleting or replacing the stack deletes no table, bucket, queue, secret or pool."""
+    """Deleting or replacing the stack deletes no table, bucket, queue, secret or pool, nor what a pool is useless without."""
     holding = {name: one for name, one in read_resources().items() if one["Type"] in RETAINED}
 
-    assert len(holding) == 8 + 2 + 6 + 1 + 1
+    assert len(holding) == 8 + 2 + 6 + 1 + 4
     for name, resource in holding.items():
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
 

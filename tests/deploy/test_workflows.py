@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -70,8 +71,46 @@ def test_what_deploys_waits_for_the_tests_and_for_each_other() -> None:
     deploying = [jobs["deploy"], jobs["rollback"]]
 
     assert {"changes", "test"} == set(jobs["deploy"]["needs"])
+    # Any of these in a condition would start it where a job that it needs has failed.
+    assert [] == [word for word in ("always", "failure", "cancelled") if any(word in job["if"] for job in deploying)]
     assert all(job["concurrency"] == {"group": "deploy-production", "cancel-in-progress": False} for job in deploying)
     assert all("vars.DEPLOY_ROLE_ARN != ''" in job["if"] for job in deploying)
+
+
+def test_each_commit_is_tested_once() -> None:
+    """A push to main by deploy.yml, any other within its pull request."""
+    test, deploy = (
+        yaml.safe_load((GITHUB / "workflows" / name).read_text(encoding="utf-8"))[True]
+        for name in ("test.yml", "deploy.yml")
+    )
+
+    assert {"pull_request", "workflow_call"} == set(test)
+    assert {"branches": ["main"]} == deploy["push"]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_what_fails_before_a_pipe_fails(workflow: Path) -> None:
+    """GitHub starts bash with pipefail only where it is asked for by name."""
+    assert {"run": {"shell": "bash"}} == yaml.safe_load(workflow.read_text(encoding="utf-8"))["defaults"]
+
+
+def test_git_reads_a_workspace_of_another_user(tmp_path: Path) -> None:
+    """The tests run as root, in a folder of the runner's own user, which git trusts only when told to."""
+    (steps,) = [job["steps"] for job in jobs_of(GITHUB / "workflows" / "test.yml").values()]
+    checkout = next(number for number, step in enumerate(steps) if "actions/checkout@" in step.get("uses", ""))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GITHUB_WORKSPACE": str(CHECKOUT)}
+    environment |= {"GIT_TEST_ASSUME_DIFFERENT_OWNER": "1"}
+
+    def runs(command: str) -> bool:
+        ran = subprocess.run(
+            ["bash", "-c", command], cwd=CHECKOUT, env=environment, capture_output=True, timeout=20, check=False
+        )
+        return ran.returncode == 0
+
+    assert not runs("git rev-parse HEAD")
+    assert all(runs(step["run"]) for step in steps[checkout + 1 : -1])
+    assert "bash .ci/run" == steps[-1]["run"]
+    assert runs("git rev-parse HEAD")
 
 
 @pytest.mark.parametrize(

@@ -37,19 +37,25 @@ def test_clients_come_back_in_the_simulation_as_they_do_in_the_page() -> None:
 
 
 def test_no_alarm_and_no_dashboard_is_forgotten_in_the_price() -> None:
-    """What the template makes costs no more than what is reckoned with."""
-    resources = COMPUTE["Resources"].values()
-    alarms = [resource["Properties"] for resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"]
-    dashboards = [resource for resource in resources if resource["Type"] == "AWS::CloudWatch::Dashboard"]
+    """Neither of those that a deployment makes without saying anything, nor of the two that each policy of scaling makes."""
+    alarms = [alarm for alarm in _of_type("AWS::CloudWatch::Alarm") if "Condition" not in alarm]
+    policies = _of_type("AWS::ApplicationAutoScaling::ScalingPolicy")
+    followed = [
+        policy["Properties"]["TargetTrackingScalingPolicyConfiguration"].get("CustomizedMetricSpecification", {})
+        for policy in policies
+    ]
 
-    assert cost_load.ALARM_METRICS >= sum(map(_metrics_of, alarms))
-    assert cost_load.DASHBOARDS >= len(dashboards)
+    assert cost_load.ALARM_METRICS == sum(_metrics_of(alarm["Properties"]) for alarm in alarms)
+    assert cost_load.SCALING_ALARM_METRICS == sum(2 * _metrics_of(one) for one in followed)
+    assert cost_load.DASHBOARDS == len(_of_type("AWS::CloudWatch::Dashboard"))
 
 
-def _metrics_of(alarm: dict[str, Any]) -> int:
-    queries = alarm.get("Metrics", [])
-    asked = sum(cost_load.TABLES for query in queries if str(query.get("Expression", "")).startswith("SELECT"))
-    return asked + sum("MetricStat" in query for query in queries) if queries else 1
+def _of_type(name: str) -> list[dict[str, Any]]:
+    return [resource for resource in COMPUTE["Resources"].values() if resource["Type"] == name]
+
+
+def _metrics_of(watching: dict[str, Any]) -> int:
+    return sum("MetricStat" in metric for metric in watching["Metrics"]) if "Metrics" in watching else 1
 
 
 def test_the_sizes_are_parameters_of_the_template() -> None:

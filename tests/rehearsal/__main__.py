@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import uvloop
 
+from benchmarks import tables
 from tests.rehearsal.play import rehearse
 
 
@@ -35,14 +35,7 @@ async def main() -> int:
     """Rehearse and print the table; returns 1 when something happened that must not."""
     folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
     report = await rehearse(parse(), folder)
-    print("\n| what | figure |\n|---|---|")
-    for name, figure in report.rows():
-        print(f"| {name} | {figure} |")
-    if not any(report.zeros.values()):
-        shutil.rmtree(folder)
-        return 0
-    print("\n".join(["", *report.explanations(), f"The logs are in {folder}"]))
-    return 1
+    return tables.conclude(report.rows(), report.zeros, report.explanations(), folder)
 
 
 if __name__ == "__main__":

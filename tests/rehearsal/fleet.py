@@ -16,6 +16,7 @@ from yarl import URL
 
 from tests.conftest import CHECKOUT
 from tests.image.container import Container
+from tests.rehearsal.operator import Operator
 from tests.rehearsal.proxy import Proxy
 
 READY_SECONDS: Final = 60
@@ -86,10 +87,16 @@ class Fleet:
         ends = await asyncio.gather(*(self._retire(task) for task in leaving))
         return _roll(f"asked for {new[0].release}, got {self.tasks[0].release}", began, ends)
 
-    async def lose_one(self) -> Roll:
-        """Let a task leave that nobody has deregistered: the proxy learns of it by its checks alone."""
+    async def lose_one(self, operator: Operator) -> Roll:
+        """Have the operator drain the task with the most sockets: the proxy learns of it by its checks alone.
+
+        SIGTERM comes while it leaves, once, as ECS says it to a task that is not ready any more.
+        """
         began = time.monotonic()
-        leaving = self.tasks.pop(0)
+        sockets = {task.name: (await operator.look(task.container.url)).sockets for task in self.tasks}
+        leaving = max(self.tasks, key=lambda task: sockets[task.name])
+        self.tasks.remove(leaving)
+        await operator.drain(leaving.container.url)
         end = await self._stop(leaving)
         return _roll("one left by itself", began, [end])
 

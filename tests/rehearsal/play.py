@@ -12,20 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import PIL.Image
 
 from deploy.cloud import CloudOptions, embedded_cloud
 from jobs import aws
 from jobs.ids import UserId
-from service.demo_sign_in import DemoSignIn
+from service.demo_sign_in import OPERATOR, DemoSignIn
 from service.settings import Settings
 from tests.bus.redis_server import RedisServer
 from tests.chaos.audit import Audit, audit
 from tests.conftest import CHECKOUT
 from tests.image.build import image_root
 from tests.image.container import Image
-from tests.rehearsal.crowd import WAIT_SECONDS, Ledger, User, act_together, crowd
+from tests.rehearsal.crowd import REQUEST_SECONDS, WAIT_SECONDS, Ledger, User, act_together, crowd
 from tests.rehearsal.fleet import Fleet, Launch, Roll, launch_plainly
+from tests.rehearsal.operator import Operator
 from tests.rehearsal.proxy import CHECK_SECONDS, CHECKS_TO_TURN, running_proxy
 from tests.rehearsal.report import Report, Told
 
@@ -50,6 +52,7 @@ class Scene:
 
     fleet: Fleet
     users: Sequence[User]
+    operator: Operator
     clients: aws.Clients
     settings: Settings
     ledger: Ledger = field(default_factory=Ledger)
@@ -66,7 +69,7 @@ class Scene:
             else:
                 self.rolls.append(await self.fleet.roll("two"))
                 self.rolls.append(await self.fleet.roll_bad("three"))
-                self.rolls.append(await self.fleet.lose_one())
+                self.rolls.append(await self.fleet.lose_one(self.operator))
             await asyncio.sleep(max(BREATH_SECONDS, began + seconds - time.monotonic()))
             stop.set()
 
@@ -137,9 +140,17 @@ async def _scene(options: argparse.Namespace, folder: Path) -> AsyncIterator[Sce
         clients = await stack.enter_async_context(aws.open_clients(settings.aws_config()))
         cognito = await stack.enter_async_context(aws.client(settings.aws_config(), "cognito-idp"))
         sign_in, ledger = DemoSignIn(cognito, settings.cognito_user_pool_id, settings.cognito_client_id), Ledger()
+        operator = await stack.enter_async_context(_operator((await sign_in.sign_in(OPERATOR)).id_token))
         people = crowd(proxy.url, sign_in, options.users, _small(PHOTO), ledger)
         users = await stack.enter_async_context(people)
-        yield Scene(fleet=fleet, users=users, clients=clients, settings=settings, ledger=ledger)
+        yield Scene(fleet=fleet, users=users, operator=operator, clients=clients, settings=settings, ledger=ledger)
+
+
+@asynccontextmanager
+async def _operator(token: str) -> AsyncIterator[Operator]:
+    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}, timeout=timeout) as session:
+        yield Operator(session)
 
 
 def _small(photo: Path) -> bytes:
