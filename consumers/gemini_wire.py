@@ -158,7 +158,9 @@ class Line:
             another = await self._key.instead_of(key) if is_key_refused(error.code, error.details) else None
             if another is None:
                 raise
-            return await request.send(self._client_with(another), seed)
+        answer = await request.send(self._client_with(another), seed)
+        self._key.keep(another)
+        return answer
 
     def _client_with(self, key: str) -> genai.Client:
         if self._client is None or key != self._client_key:

@@ -37,7 +37,7 @@ class PoolMetrics:
         self.held_up = Counter("jobs_held_up", "Messages put off because their model was shut", registry=registry)
         self._gemini_calls = Counter(
             "gemini_requests",
-            "Calls of Gemini by outcome: ok, canceled, or the class of the failure",
+            "Calls of Gemini by outcome: ok, canceled, broken, or the class of the failure",
             ["model", "outcome"],
             registry=registry,
         )
@@ -71,6 +71,9 @@ class PoolMetrics:
             raise
         except DarkroomError as error:
             outcome = error.code
+            raise
+        except Exception:
+            outcome = "broken"
             raise
         finally:
             self._gemini_calls.labels(model, outcome).inc()

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeAlias
 
 from consumers.acknowledger import Acknowledger
 from consumers.attempt import Attempt
-from consumers.fetching import Fetching
+from consumers.fetching import Fetching, cancel_all, let_end
 from consumers.gates import Gates
 from consumers.heartbeat import Heartbeat
 from consumers.metrics import PoolMetrics
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 Begin: TypeAlias = Callable[[Delivery], Attempt]
 HoldUp: TypeAlias = Callable[[Delivery], float]
-_MAX_BACKOFF_SECONDS = 10.0
 _SETTLING_SECONDS = 10.0
-_HAND_BACK_SHARE = 0.6
+_HAND_BACK_SHARE, _DELETE_SHARE, _CANCEL_SHARE = 0.6, 0.3, 0.1
+"""Of the settling: handing back, deleting what is done while what hangs is canceled, and canceling the helpers."""
 _PUT_OFF_PAUSE_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
 
@@ -62,19 +62,17 @@ class Pool:
         self._slots = slots
         self._running: dict[asyncio.Task[None], Attempt] = {}
         self._slot_freed = asyncio.Event()
-        self._fetching = Fetching()
-        self._fetcher: asyncio.Task[None] | None = None
+        self._fetching = Fetching(self._room, queue.receive, self._begin_or_put_off, action="receive_failed")
         self._helpers: tuple[asyncio.Task[None], ...] = ()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
         """Begin to fetch."""
-        self._fetcher = asyncio.create_task(self._fetch(), name="pool-fetcher")
         self._helpers = (
             asyncio.create_task(self._heartbeat.run(), name="pool-heartbeat"),
             asyncio.create_task(self._acknowledger.run(), name="pool-deleter"),
         )
-        for task in (self._fetcher, *self._helpers):
+        for task in (self._fetching.start("pool-fetcher"), *self._helpers):
             task.add_done_callback(self._note_death)
 
     async def stop(
@@ -84,52 +82,33 @@ class Pool:
 
         That takes ``settling_seconds`` at most. Of the grace, a receive that is under way gets ``last_receive_seconds``.
         """
-        if self._fetcher is None:
+        if not self._helpers:
             return
-        clock = asyncio.get_running_loop().time
-        grace_ends = clock() + grace_seconds
-        await self._fetching.end(self._fetcher, last_receive_seconds)
-        if self._running:
-            await asyncio.wait(self._running, timeout=max(0, grace_ends - clock()))
+        await self._fetching.end(self._running, grace_seconds, last_receive_seconds=last_receive_seconds)
         for attempt in tuple(self._running.values()):
             attempt.give_up()
-        if self._running:
-            await asyncio.wait(self._running, timeout=_HAND_BACK_SHARE * settling_seconds)
-        for task in tuple(self._running):
-            await _canceled(task)
+        await let_end(self._running, _HAND_BACK_SHARE * settling_seconds)
         self._acknowledger.close()
-        heartbeat, deleter = self._helpers
-        await asyncio.wait([deleter], timeout=(1 - _HAND_BACK_SHARE) * settling_seconds)
-        for task in (heartbeat, deleter):
-            await _canceled(task)
+        _, deleter = self._helpers
+        await asyncio.gather(
+            let_end([deleter], _DELETE_SHARE * settling_seconds),
+            cancel_all(self._running, _DELETE_SHARE * settling_seconds),
+        )
+        await cancel_all(self._helpers, _CANCEL_SHARE * settling_seconds)
 
     @property
     def busy(self) -> int:
         """How many jobs are in hand."""
         return len(self._running)
 
-    async def _fetch(self) -> None:
+    async def _room(self) -> int:
         """Take a slot first, then as many messages as there are slots: none waits here while its time runs."""
-        failures = 0
-        while self._fetching.goes_on:
-            free = await self._free_slots()
-            # A message fetched while the model takes nothing would only wait here, its receive used up.
-            await self._gates.wait_until_fetching_makes_sense()
-            if self._gates.only_probes:
-                free = 1  # one probe is enough to find out
-            try:
-                with self._fetching.receiving():
-                    deliveries = await self._queue.receive(free)
-            except CloudUnavailable:
-                failures = min(failures + 1, 6)
-                delay = random.uniform(0, min(_MAX_BACKOFF_SECONDS, 0.2 * 2**failures))  # noqa: S311 - jitter is no secret
-                logger.warning("The queue does not answer", extra={"action": "receive_failed", "failures": failures})
-                await asyncio.sleep(delay)
-                continue
-            failures = 0
-            await self._begin_or_put_off(deliveries)
+        free = await self._free_slots()
+        # A message fetched while the model takes nothing would only wait here, its receive used up.
+        await self._gates.wait_until_fetching_makes_sense()
+        return 1 if self._gates.only_probes else free  # one probe is enough to find out
 
-    async def _begin_or_put_off(self, deliveries: list[Delivery]) -> None:
+    async def _begin_or_put_off(self, deliveries: Sequence[Delivery]) -> None:
         """Begin what can go on. The others make way unclaimed: it costs them no receive, no slot and no event."""
         held_up = [(delivery, seconds) for delivery in deliveries if (seconds := self._hold_up(delivery))]
         held = {delivery.receipt for delivery, _ in held_up}
@@ -184,8 +163,3 @@ class Pool:
         if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
             logger.critical("The pool died", exc_info=error, extra={"action": "pool_died"})
             self.failed.set_result(None)
-
-
-async def _canceled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

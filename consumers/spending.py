@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from jobs import clock
 from jobs.errors import CloudUnavailable
@@ -108,6 +108,10 @@ class Spending:
         self._metric = Counter(
             "gemini_spend_microdollars", "Cost of Gemini by our price list", ["model"], registry=registry
         )
+        self._spent_today = Gauge(
+            "gemini_spend_today_microdollars", "Of all tasks in this UTC day, where it has a limit", registry=registry
+        )
+        self._spent_today.set(math.nan)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def note(self, model: str, use: ModelUse) -> None:
@@ -128,13 +132,13 @@ class Spending:
         self._task = asyncio.create_task(self._run(), name="spending")
         self._task.add_done_callback(self._note_death)
 
-    async def stop(self) -> None:
-        """Write down what is not yet, and stop; call it when no call runs any more."""
+    async def stop(self, seconds: float = _CALL_SECONDS) -> None:
+        """Write down what is not yet, for so long at most, and stop; call it when no call runs any more."""
         if self._task is None:
             return
         self._is_stopping = True
         self._wanted.set()
-        await asyncio.wait([self._task], timeout=_CALL_SECONDS)
+        await asyncio.wait([self._task], timeout=min(seconds, _CALL_SECONDS))
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -170,7 +174,10 @@ class Spending:
 
     def _check(self, day: str, total: int) -> None:
         now = self._now()
-        if self._limit is None or total < self._limit or day != clock.utc_day(now) or day == self._closed_day:
+        if self._limit is None or day != clock.utc_day(now):
+            return
+        self._spent_today.set(total)
+        if total < self._limit or day == self._closed_day:
             return
         self._closed_day = day
         extra = {"action": "spend_limit", "microdollars": total, "limit_microdollars": self._limit}

@@ -18,6 +18,7 @@ from jobs.errors import CloudUnavailable, JobNotFound, LostClaim
 from jobs.event_log import Cursor
 from jobs.events import ACCOUNT_ERASED, EventBus, EventType, JobEvent, UserEvent
 from jobs.ids import EventIds, JobId, UserId
+from jobs.job_reader import JobPage, Unread
 from jobs.job_table import JobTable
 from jobs.model import Job
 from jobs.upload_events import read_key
@@ -124,11 +125,13 @@ class Accounts:
     async def _pass(self, user_id: UserId, tally: Counter[str], buried: set[JobId], began: int) -> None:
         # First who would be told of the rest; the events after the jobs, whose ends are among them.
         tally["webhooks"] += await self._erase_webhooks(user_id)
-        async for jobs in self._jobs_of(user_id, began):
-            new = [job for job in jobs if job.job_id not in buried]
-            await _all_of(self._end(job) for job in new)
-            buried.update(job.job_id for job in new)
-            tally["jobs"] += len(new)
+        async for page in self._jobs_of(user_id, began):
+            new = [job for job in page.jobs if job.job_id not in buried]
+            unread = [row for row in page.unread if row.job_id not in buried]
+            await _all_of([*map(self._end, new), *map(self._bury, unread)])
+            ids = [*(job.job_id for job in new), *(row.job_id for row in unread)]
+            buried.update(ids)
+            tally["jobs"] += len(ids)
         await self._parking.erase(user_id, tally)
         tally["files"] += await self._files.erase(user_id, self._forestall)
         tally["events"] += await self._rows.erase_events(user_id)
@@ -144,19 +147,19 @@ class Accounts:
         await self._rows.erase_webhook_rows(user_id)
         return len(webhooks)
 
-    async def _jobs_of(self, user_id: UserId, began: int) -> AsyncIterator[list[Job]]:
+    async def _jobs_of(self, user_id: UserId, began: int) -> AsyncIterator[JobPage]:
         """Walk through the user's jobs: those of the index, and those that may be too young for it."""
         cursor = None
         while True:
             page = await self._jobs.page(user_id, limit=_PAGE, status=None, cursor=cursor)
-            yield list(page.jobs)
+            yield page
             cursor = page.cursor
             if cursor is None:
                 break
         async for event in self._rows.log.since(user_id, Cursor.at(began - _LAG_MILLISECONDS)):
             if isinstance(event, JobEvent) and event.type is not EventType.DELETED:
                 try:
-                    yield [await self._jobs.get(event.job.job_id)]
+                    yield JobPage(jobs=(await self._jobs.get(event.job.job_id),), cursor=None)
                 except JobNotFound:
                     continue
 
@@ -166,7 +169,7 @@ class Accounts:
             try:
                 if not job.terminal:
                     job = (await self._control.cancel(job)).job
-                await self._jobs.erase(job)
+                await self._jobs.erase(job.job_id, job.version)
             except JobNotFound:
                 return
             except LostClaim:
@@ -174,6 +177,13 @@ class Accounts:
             else:
                 return
         raise CloudUnavailable
+
+    async def _bury(self, row: Unread) -> None:
+        """Put a tombstone in the place of a row that is not understood, unless it has changed: the next call sees what it is."""
+        try:
+            await self._jobs.erase(row.job_id, row.version)
+        except LostClaim as error:
+            raise CloudUnavailable from error
 
     async def _forestall(self, keys: Sequence[str]) -> None:
         """Let no photo start a job any more: the news of its upload may still be under way."""

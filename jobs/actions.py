@@ -54,21 +54,25 @@ class Actions:
             }
         }
 
-    def bury(self, job: Job, now: int) -> Action:
-        """Put a tombstone in the place of a job that is still as it was read, or of an older tombstone."""
+    def bury(self, job_id: JobId, by: UserId, version: object, now: int) -> Action:
+        """Put a tombstone in the place of a job that still has the version that was read, or of an older tombstone.
+
+        ``version`` is None for a row that had none.
+        """
         tombstone = {
-            "jobId": job.job_id,
-            "deletedBy": job.user_id,
+            "jobId": job_id,
+            "deletedBy": by,
             "expiresAt": now // 1000 + TOMBSTONE_LIFE_DAYS * clock.DAY_SECONDS,
         }
-        return {
-            "Put": {
-                "TableName": self._tables.jobs,
-                "Item": tombstone,
-                "ConditionExpression": "version = :version OR attribute_exists(deletedBy)",
-                "ExpressionAttributeValues": {":version": job.version},
-            }
+        put: Action = {
+            "TableName": self._tables.jobs,
+            "Item": tombstone,
+            "ConditionExpression": "attribute_not_exists(version)",
         }
+        if version is not None:
+            put["ConditionExpression"] = "version = :version OR attribute_exists(deletedBy)"
+            put["ExpressionAttributeValues"] = {":version": version}
+        return {"Put": put}
 
     def forestall(self, job_id: JobId, now: int) -> Action:
         """Put a tombstone that names nobody where no job is."""

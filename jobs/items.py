@@ -58,8 +58,13 @@ def to_item(job: Job) -> Item:
 
 def from_item(item: Mapping[str, Any]) -> Job:
     """Read what ``to_item`` wrote, or what the original did. Raises ValueError where it is neither."""
-    if originals.is_original(item):
-        item = originals.as_ours(item)
+    try:
+        return _read(originals.as_ours(item) if originals.is_original(item) else item)
+    except (KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _read(item: Mapping[str, Any]) -> Job:
     return Job(
         job_id=JobId(item["jobId"]),
         user_id=UserId(item["userId"]),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from jobs import aws, clock, items
+from jobs import aws, clock, items, originals
 from jobs.actions import Tables, usage_key
 from jobs.errors import InvalidRequest, JobDeleted, JobNotFound
 from jobs.ids import JobId, UserId
@@ -18,17 +19,31 @@ from jobs.user_table import UserTable
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
+logger = logging.getLogger(__name__)
+
 _CURSOR_CHARACTERS = 200
 _FILTERED_READ = 100
 _PAGE_QUERIES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A row among a user's jobs that is not understood; ``version`` is what it says of it, None where it says nothing."""
+
+    job_id: JobId
+    version: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """Jobs of one user, newest first; ``cursor`` leads to the next page and is absent on the last."""
+    """Jobs of one user, newest first; ``cursor`` leads to the next page and is absent on the last.
+
+    ``unread`` are rows in between that are not understood: nobody is shown them, and only an erasure needs to know.
+    """
 
     jobs: tuple[Job, ...]
     cursor: str | None
+    unread: tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +69,10 @@ class JobReader:
         self.users = UserTable(client, tables.users)
 
     async def get(self, job_id: JobId) -> Job:
-        """Read a job as it is now. Raises JobNotFound; JobDeleted where there was one a few days ago."""
+        """Read a job as it is now. Raises JobNotFound; JobDeleted where there was one a few days ago.
+
+        A row of the original that is not understood is no job; one of ours raises ValueError, for a newer release may know it.
+        """
         response = await aws.retrying(
             lambda: self._client.get_item(TableName=self._tables.jobs, Key={"jobId": job_id}, ConsistentRead=True)
         )
@@ -63,10 +81,17 @@ class JobReader:
             raise JobDeleted
         if "userId" not in item:
             raise JobNotFound
-        return items.from_item(item)
+        if (job := _read(item)) is not None:
+            return job
+        if originals.is_original(item):
+            raise JobNotFound
+        raise ValueError("A row of ours is not understood")
 
     async def page(self, user_id: UserId, *, limit: int, status: Status | None, cursor: str | None) -> JobPage:
-        """Read a user's jobs, newest first. Raises InvalidRequest for a cursor that is not ours."""
+        """Read a user's jobs, newest first, and leave out what is not understood.
+
+        Raises InvalidRequest for a cursor that is not ours.
+        """
         query: dict[str, Any] = {
             "TableName": self._tables.jobs,
             "IndexName": "UserIdCreatedAtIndex",
@@ -78,22 +103,22 @@ class JobReader:
             query["FilterExpression"] = "#status = :status"
             query["ExpressionAttributeNames"] = {"#status": "status"}
             query["ExpressionAttributeValues"][":status"] = status.value
-        found: list[Job] = []
-        start = _read_cursor(cursor, user_id) if cursor else None
+        rows: list[Mapping[str, Any]] = []
+        start: Mapping[str, Any] | None = _read_cursor(cursor, user_id) if cursor else None
         # With a filter DynamoDB limits what it reads, not what it keeps; a page may then end early, with a cursor.
         for _ in range(_PAGE_QUERIES):
             if start:
                 query["ExclusiveStartKey"] = start
-            query["Limit"] = _FILTERED_READ if status is not None else limit - len(found)
+            query["Limit"] = _FILTERED_READ if status is not None else limit - len(rows)
             response = await aws.retrying(lambda: self._client.query(**query))
-            found += [items.from_item(item) for item in response["Items"]]
+            rows += response["Items"]
             start = response.get("LastEvaluatedKey")
-            if not start or len(found) >= limit:
+            if not start or len(rows) >= limit:
                 break
-        if len(found) > limit:
-            found = found[:limit]
-            start = items.to_item(found[-1])
-        return JobPage(jobs=tuple(found), cursor=_write_cursor(start) if start else None)
+        if len(rows) > limit:
+            rows = rows[:limit]
+            start = rows[-1]
+        return _page(rows, _write_cursor(start) if start else None)
 
     async def waiting(self, user_id: UserId, most_in_flight: int, newest: Job | None = None) -> tuple[list[Job], bool]:
         """Read those of the user's waiting jobs that may fly now, oldest first, and whether any may wait at all.
@@ -178,6 +203,27 @@ class JobReader:
         return Quota(daily_limit=most, used=used, resets_at=clock.next_utc_midnight(now))
 
 
+def _page(rows: Iterable[Mapping[str, Any]], cursor: str | None) -> JobPage:
+    jobs: list[Job] = []
+    unread: list[Unread] = []
+    for row in rows:
+        if (job := _read(row)) is not None:
+            jobs.append(job)
+        else:
+            unread.append(Unread(job_id=JobId(row["jobId"]), version=row.get("version")))
+    return JobPage(jobs=tuple(jobs), cursor=cursor, unread=tuple(unread))
+
+
+def _read(row: Mapping[str, Any]) -> Job | None:
+    """Read a row; None for one that is not understood, which must not keep its owner from all others."""
+    try:
+        return items.from_item(row)
+    except ValueError as error:
+        extra = {"action": "row_not_understood", "job_id": row["jobId"], "user_id": row["userId"], "reason": str(error)}
+        logger.warning("A job's row was not understood", extra=extra)
+        return None
+
+
 def _write_cursor(key: Mapping[str, Any]) -> str:
     text = json.dumps([key["jobId"], key["createdAt"]], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -188,9 +234,9 @@ def _read_cursor(cursor: str, user_id: UserId) -> dict[str, Any]:
         # The length comes first: JSON can nest deeper than Python can follow.
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)) if len(cursor) <= _CURSOR_CHARACTERS else b""
         job_id, created_at = json.loads(text)
-        clock.milliseconds(created_at)
     except (ValueError, TypeError) as error:
         raise InvalidRequest("The cursor is not one of ours", field="cursor") from error
-    if not (isinstance(job_id, str) and job_id):
+    # Any time: the index has that of the original's rows as it was written, were it none.
+    if not (isinstance(job_id, str) and job_id and isinstance(created_at, str) and created_at):
         raise InvalidRequest("The cursor is not one of ours", field="cursor")
     return {"jobId": job_id, "userId": user_id, "createdAt": created_at}

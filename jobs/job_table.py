@@ -24,12 +24,12 @@ from jobs.errors import (
     UserBlocked,
     UserIsFull,
 )
-from jobs.events import EventBus, EventType, JobEvent
+from jobs.events import EventBus, EventType
 from jobs.ids import JobId, UserId, is_anonymous
 from jobs.job_reader import JobReader
 from jobs.model import Job, Status
 from jobs.moves import Move, Transition
-from jobs.told_writes import News, Offer, ToldWrites
+from jobs.told_writes import Offer, ToldWrites, news_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -135,7 +135,7 @@ class JobTable(JobReader):
     async def _store(self, job: Job, actions: list[Action]) -> None:
         """Write a new job once. Only one that waits has an event: any other is told as queued a moment later."""
         if job.waiting:
-            await self.writes.write(actions, _news(EventType.PENDING, job))
+            await self.writes.write(actions, news_of(EventType.PENDING, job))
         else:
             await self.writes.transact(actions)
 
@@ -175,7 +175,7 @@ class JobTable(JobReader):
         since = clock.now_milliseconds() if since is None else since
         actions = [self._actions.put_job(job), self._actions.takes_in(job.user_id, since)]
         try:
-            await aws.retrying(lambda: self.writes.write(actions, _news(EventType.FAILED, job)))
+            await aws.retrying(lambda: self.writes.write(actions, news_of(EventType.FAILED, job)))
         except ClientError as error:
             stored, user = [*failed_conditions(error), None, None][:2]
             if user is not None:
@@ -192,7 +192,7 @@ class JobTable(JobReader):
         found = items.from_item(stored)
         if told_as is not None and found.created_at == job.created_at:
             # An earlier attempt of ours, whose answer was lost, has landed, at an unknown time.
-            await self.writes.tell_once_more(_news(told_as, job))
+            await self.writes.tell_once_more(news_of(told_as, job))
         return found
 
     async def is_claimed(self, user_id: UserId, key: IdempotencyKey) -> bool:
@@ -228,17 +228,20 @@ class JobTable(JobReader):
         """Put a tombstone in the place of an ended job, and tell its owner. Raises LostClaim when it is not as it was."""
         now = clock.now_milliseconds()
         deleted = replace(job, version=job.version + 1, updated_at=now)
-        bury = self._actions.bury(job, now)
+        bury = self._actions.bury(job.job_id, job.user_id, job.version, now)
         try:
-            await aws.retrying(lambda: self.writes.write([bury], _news(EventType.DELETED, deleted)))
+            await aws.retrying(lambda: self.writes.write([bury], news_of(EventType.DELETED, deleted)))
         except ClientError as error:
             if "ConditionalCheckFailed" in cancellation_codes(error):
                 raise LostClaim from error
             raise
 
-    async def erase(self, job: Job) -> None:
-        """Put a tombstone that names nobody in the place of an ended job, and tell nobody. Raises LostClaim as ``delete`` does."""
-        bury = self._actions.bury(replace(job, user_id=NOBODY), clock.now_milliseconds())
+    async def erase(self, job_id: JobId, version: object) -> None:
+        """Put a tombstone that names nobody in the place of an ended job, and tell nobody. Raises LostClaim as ``delete`` does.
+
+        ``version`` is as it was read, None of a row that had none.
+        """
+        bury = self._actions.bury(job_id, NOBODY, version, clock.now_milliseconds())
         try:
             await aws.retrying(lambda: self.writes.transact([bury]))
         except ClientError as error:
@@ -273,7 +276,7 @@ class JobTable(JobReader):
                     continue
                 # An attempt whose answer was lost has landed, at an unknown time: its event may lie behind a reader.
                 if transition.event is not None:
-                    await self.writes.tell_once_more(_news(transition.event, transition.after))
+                    await self.writes.tell_once_more(news_of(transition.event, transition.after))
             return transition.after
         raise CloudUnavailable
 
@@ -283,7 +286,7 @@ class JobTable(JobReader):
         Whoever wrote it may have died between a commit so late that readers had passed its event and the second telling.
         Raises CloudUnavailable.
         """
-        await self.writes.tell_for_certain(_news(_END_EVENTS[job.status], job))
+        await self.writes.tell_for_certain(news_of(_END_EVENTS[job.status], job))
 
     async def _commit_retrying(self, transition: Transition, write_id: str, patience_seconds: float) -> None:
         await aws.retrying(lambda: self._commit(transition, write_id), patience_seconds=patience_seconds)
@@ -299,13 +302,9 @@ class JobTable(JobReader):
             if transition.event is None:
                 await self.writes.transact(actions)
             else:
-                await self.writes.write(actions, _news(transition.event, transition.after))
+                await self.writes.write(actions, news_of(transition.event, transition.after))
         except ClientError as error:
             raise _conflict_of(error) or error from error
-
-
-def _news(event_type: EventType, job: Job) -> News:
-    return lambda event_id, at: JobEvent(event_id=event_id, type=event_type, at=at, job=job)
 
 
 def _conflict_of(error: ClientError) -> Exception | None:

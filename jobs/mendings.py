@@ -11,6 +11,7 @@ from typing import Any, Final
 from jobs import clock, items, originals
 from jobs.actions import Action, Tables
 from jobs.errors import MessageLost, QueueRefused
+from jobs.events import EventType
 from jobs.model import Charge, Failure, Job, Status
 
 QUIET_SECONDS: Final = 900
@@ -34,11 +35,23 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A visible change of a job, which then is as ``job`` says: its owner is told."""
+
+    event: EventType
+    job: Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mending:
-    """What is to be written, all or nothing: ``actions``, each with its condition; none where nothing is to be done."""
+    """What is to be written, all or nothing: ``actions``, each with its condition; none where nothing is to be done.
+
+    ``change`` is absent where the row says what it said before.
+    """
 
     outcome: Outcome
     actions: tuple[Action, ...] = ()
+    change: Change | None = None
 
 
 class Mendings:
@@ -79,7 +92,7 @@ class Mendings:
         if lost:
             raise ValueError(f"{' and '.join(lost)} is no address of a file in S3")
         if job.terminal:
-            return self._change_job(row, whole, Outcome.MENDED)
+            return self._change_job(row, whole)
         now = clock.now_milliseconds()
         if not unfinished or now - job.updated_at < QUIET_SECONDS * 1000:
             return Mending(outcome=Outcome.UNFINISHED)
@@ -91,20 +104,25 @@ class Mendings:
         if job.status is Status.PENDING:
             # Its caller was told that the queue had refused it, or nothing at all, and nothing was charged.
             failure = Failure.of(QueueRefused(job.job_id), retryable=True)
-            ended = replace(ended, failure=failure, charge=Charge.RETURNED)
-            return self._change_job(row, items.to_item(ended), Outcome.ENDED)
+            return self._end(row, replace(ended, failure=failure, charge=Charge.RETURNED))
         if now - job.updated_at > LOST_SECONDS * 1000:
-            ended = replace(ended, failure=Failure.of(MessageLost(), retryable=True))
-            return self._change_job(row, items.to_item(ended), Outcome.ENDED)
+            return self._end(row, replace(ended, failure=Failure.of(MessageLost(), retryable=True)))
         queued = replace(job, status=Status.QUEUED, version=job.version + 1, attempt=0)
-        mending = self._change_job(row, items.to_item(queued), Outcome.TAKEN_OVER)
-        return replace(mending, actions=(*mending.actions, self._count_in(job)))
+        return Mending(
+            outcome=Outcome.TAKEN_OVER,
+            actions=(*self._change_job(row, items.to_item(queued)).actions, self._count_in(job)),
+            change=Change(event=EventType.QUEUED, job=queued),
+        )
 
-    def _change_job(self, row: Mapping[str, Any], whole: Mapping[str, Any], outcome: Outcome) -> Mending:
+    def _end(self, row: Mapping[str, Any], ended: Job) -> Mending:
+        mending = self._change_job(row, items.to_item(ended))
+        return replace(mending, outcome=Outcome.ENDED, change=Change(event=EventType.FAILED, job=ended))
+
+    def _change_job(self, row: Mapping[str, Any], whole: Mapping[str, Any]) -> Mending:
         changes = {name: value for name, value in whole.items() if value != row.get(name)}
         # What its worker writes at last changes one of these.
         unchanged = ("version", "status", "updatedAt", "createdAt")
-        return replace(self._change(self._tables.jobs, "jobId", row, changes, unchanged), outcome=outcome)
+        return self._change(self._tables.jobs, "jobId", row, changes, unchanged)
 
     def _count_in(self, job: Job) -> Action:
         """Count it among its owner's jobs: its end will take it out."""
@@ -136,6 +154,7 @@ class Mendings:
             # Nobody may bring back what was deleted meanwhile.
             "ConditionExpression": " AND ".join([f"attribute_exists({key})", *conditions]),
             "ExpressionAttributeNames": {f"#{name}": name for name in {*changes, *unchanged}},
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         values = {f":{name}": value for name, value in changes.items() if value is not None}
         values |= {f":was_{name}": row[name] for name in unchanged if name in row}

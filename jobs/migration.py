@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from botocore.exceptions import ClientError
 
 from jobs import aws
-from jobs.actions import Action, Tables, cancellation_codes
-from jobs.mendings import Mending, Mendings, Outcome
+from jobs.actions import Tables, cancellation_codes, failed_conditions
+from jobs.mendings import Change, Mending, Mendings, Outcome
+from jobs.told_writes import ToldWrites, news_of
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -22,8 +23,8 @@ logger = logging.getLogger(__name__)
 _PAGE_ROWS: Final = 250
 _PATIENCE_SECONDS: Final = 60.0
 _FAILED: Final = frozenset({"ConditionalCheckFailedException", "ConditionalCheckFailed"})
+_NOT_TAKEN: Final = frozenset({"ValidationException", "ValidationError"})
 _Mend: TypeAlias = Callable[[Mapping[str, Any]], Mending]
-_Transact: TypeAlias = Callable[[Sequence[Action]], Awaitable[None]]
 
 
 class Pace:
@@ -44,14 +45,15 @@ class Migration:
     """Walks through the three original tables, each in so many ``segments`` at once; ``counts`` says what became of the rows.
 
     It may be stopped, killed and repeated at any time: what is mended is not touched again. ``on_row`` is called after each row;
-    ``transact`` is that of ``ToldWrites``. A dry run counts what would be done. Every method raises CloudUnavailable.
+    by ``writes`` owners are told of jobs that end or are taken over. A dry run counts what would be done. Every method raises
+    CloudUnavailable.
     """
 
     def __init__(
         self,
         client: DynamoDBClient,
         tables: Tables,
-        transact: _Transact,
+        writes: ToldWrites,
         *,
         pace: Pace,
         segments: int,
@@ -62,7 +64,7 @@ class Migration:
         self._client = client
         self._tables = tables
         self._mendings = Mendings(tables)
-        self._transact = transact
+        self._writes = writes
         self._pace = pace
         self._segments = segments
         self._stop = stop
@@ -94,12 +96,12 @@ class Migration:
             if self._stop.is_set():
                 return
             try:
-                mending = mend(row)
+                outcome = await self._write(mend(row))
             except (ValueError, TypeError) as error:
                 extra = {"action": "row_not_understood", "table": table, "row": str(row[key]), "reason": str(error)}
                 logger.warning("A row was not understood", extra=extra)
-                mending = Mending(outcome=Outcome.UNCLEAR)
-            counts[await self._write(mending)] += 1
+                outcome = Outcome.UNCLEAR
+            counts[outcome] += 1
             self._on_row()
 
     async def _rows(self, table: str, segment: int) -> AsyncIterator[Mapping[str, Any]]:
@@ -118,23 +120,39 @@ class Migration:
             scan["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     async def _write(self, mending: Mending) -> Outcome:
+        """Write what is to be written, and return what became of it. Raises ValueError for what DynamoDB does not take."""
         if self._dry_run or not mending.actions:
             return mending.outcome
         await self._pace.wait()
         try:
-            await _patiently(lambda: self._commit(mending.actions))
+            await _patiently(lambda: self._commit(mending))
         except ClientError as error:
-            if not _FAILED.intersection((aws.error_code(error), *cancellation_codes(error))):
-                raise
-            return Outcome.CHANGED
+            return await self._refused(mending, error)
         return mending.outcome
 
-    async def _commit(self, actions: Sequence[Action]) -> None:
-        if len(actions) == 1:
-            # Half the price of a transaction.
-            await self._client.update_item(**actions[0]["Update"])
-        else:
-            await self._transact(list(actions))
+    async def _refused(self, mending: Mending, error: ClientError) -> Outcome:
+        codes = {aws.error_code(error), *cancellation_codes(error)}
+        if codes & _NOT_TAKEN:
+            raise ValueError(str(error)) from error
+        if not codes & _FAILED:
+            raise error
+        if mending.change is None or not _has_landed(mending.change, error):
+            return Outcome.CHANGED
+        # An attempt whose answer was lost has landed, at an unknown time: its event may lie behind a reader.
+        await self._writes.tell_once_more(news_of(mending.change.event, mending.change.job))
+        return mending.outcome
+
+    async def _commit(self, mending: Mending) -> None:
+        if mending.change is not None:
+            await self._writes.write(mending.actions, news_of(mending.change.event, mending.change.job))
+            return
+        for action in mending.actions:  # one: half the price of a transaction
+            await self._client.update_item(**action["Update"])
+
+
+def _has_landed(change: Change, error: ClientError) -> bool:
+    found = [*failed_conditions(error), None][0] or {}
+    return bool(found.get("version") == change.job.version)
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:

@@ -20,6 +20,8 @@ _LOOK_AGAIN_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 60.0
 _AT_REST: Final = ("ACTIVE", "UPDATING")
 _BUSY: Final = ("ResourceInUseException", "LimitExceededException")
+_EXPIRY_IS_BUSY: Final = (*_BUSY, "ValidationException")
+"""What was switched on already, or within the hour before, says no more than that."""
 _WAITING: Final = "being changed"
 
 
@@ -91,10 +93,13 @@ class _Seen:
 class ShapedTable:
     """One of the tables. Every method raises CloudUnavailable, and ClientError where it may not look or change."""
 
-    def __init__(self, client: DynamoDBClient, name: str, shape: Shape) -> None:
+    def __init__(
+        self, client: DynamoDBClient, name: str, shape: Shape, *, look_again_seconds: float = _LOOK_AGAIN_SECONDS
+    ) -> None:
         self._client = client
         self.name = name
         self._shape = shape
+        self._look_again_seconds = look_again_seconds
 
     async def check(self) -> None:
         """Raise WrongTable unless there is such a table with the right key."""
@@ -117,12 +122,13 @@ class ShapedTable:
             step = await self._step(await self._look())
             if step is None:
                 return
-            if step != told:
+            is_repeated, told = step == told, step
+            if not is_repeated:
                 tell(f"{self.name}: {step}")
-                told = step
-            if step.endswith(_WAITING):
+            # What is described may lag behind what was done.
+            if is_repeated or step.endswith(_WAITING):
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    async with asyncio.timeout(self._look_again_seconds):
                         await stop.wait()
 
     async def _step(self, seen: _Seen) -> str | None:
@@ -153,22 +159,16 @@ class ShapedTable:
                 raise WrongTable(
                     f"The rows of {self.name} expire by {seen.expiry.get('AttributeName')}; switch that off."
                 )
-            await _asked(
-                lambda: self._client.update_time_to_live(
-                    TableName=self.name, TimeToLiveSpecification={"AttributeName": attribute, "Enabled": True}
-                )
+            wanted: Any = {"AttributeName": attribute, "Enabled": True}
+            return await _step(
+                lambda: self._client.update_time_to_live(TableName=self.name, TimeToLiveSpecification=wanted),
+                f"its rows expire by {attribute}",
+                _EXPIRY_IS_BUSY,
             )
-            return f"its rows expire by {attribute}"
         return None
 
     async def _update(self, change: Mapping[str, Any], step: str) -> str:
-        try:
-            await _asked(lambda: self._client.update_table(TableName=self.name, **change))
-        except ClientError as error:
-            if aws.error_code(error) not in _BUSY:
-                raise
-            return f"the table is {_WAITING}"  # what was described lags behind
-        return step
+        return await _step(lambda: self._client.update_table(TableName=self.name, **change), step, _BUSY)
 
     async def _look(self) -> _Seen:
         expiry = await _asked(lambda: self._client.describe_time_to_live(TableName=self.name))
@@ -230,6 +230,16 @@ def _create(index: Index, table: Mapping[str, Any]) -> dict[str, Any]:
         "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"} for key in index.keys],
         "GlobalSecondaryIndexUpdates": [{"Create": wanted}],
     }
+
+
+async def _step(call: Callable[[], Any], step: str, busy: tuple[str, ...]) -> str:
+    try:
+        await _asked(call)
+    except ClientError as error:
+        if aws.error_code(error) not in busy:
+            raise
+        return f"the table is {_WAITING}"  # what was described lags behind
+    return step
 
 
 async def _asked(call: Callable[[], Any]) -> Any:

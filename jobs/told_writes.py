@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from jobs import aws, clock
 from jobs.actions import Action, Actions, cancellation_codes, event_item
 from jobs.errors import CloudUnavailable
-from jobs.events import Event, EventBus
+from jobs.events import Event, EventBus, EventType, JobEvent
 from jobs.ids import EventId, EventIds, JobId
+from jobs.model import Job
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
@@ -52,10 +53,10 @@ class ToldWrites:
         """Call ``note``, which must not raise, with each event that could not be offered to the webhooks."""
         self._note_untold = note
 
-    async def close(self) -> None:
-        """Await what was begun and whose callers are gone, for some seconds at most."""
+    async def close(self, seconds: float = _CLOSE_SECONDS) -> None:
+        """Await what was begun and whose callers are gone, for so long at most."""
         if self._writes:
-            _, late = await asyncio.wait(self._writes, timeout=_CLOSE_SECONDS)
+            _, late = await asyncio.wait(self._writes, timeout=seconds)
             for task in late:
                 task.cancel()
 
@@ -140,3 +141,8 @@ class ToldWrites:
 
     def _make(self, news: News) -> Event:
         return news(self._event_ids.next(), clock.now_milliseconds())
+
+
+def news_of(event_type: EventType, job: Job) -> News:
+    """Tell of a change of a job, after which it is so."""
+    return lambda event_id, at: JobEvent(event_id=event_id, type=event_type, at=at, job=job)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -42,7 +42,7 @@ from service.metrics import TaskMetrics, make_metrics_app
 from service.ops.desk import OperatorDesk, Task
 from service.ops.sampler import Sampler
 from service.pool import open_pool
-from service.process import VERSION, ecs_agent_url, task_name
+from service.process import VERSION, ecs_agent_url, on_stop, task_name
 from service.readiness import Readiness
 from service.scale_in import ScaleInProtection, open_protection
 from service.services import Services
@@ -58,9 +58,6 @@ from websocket.limits import SocketLimits
 from websocket.recovery import Recovery
 from websocket.session import Desk
 from websocket.snapshot import SnapshotReader
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger(__name__)
 
@@ -97,15 +94,16 @@ async def serve(
     *,
     stop: asyncio.Event,
     on_ready: Callable[[], None],
-    on_leaving: Callable[[], None] = lambda: None,
+    on_leaving: Callable[[], None],
 ) -> bool:
     """Run the service on the bound sockets until ``stop`` is set; returns False when a part of it died instead.
 
-    ``on_ready`` is called once requests are served, ``on_leaving`` when the stop begins. Every job in hand is finished or
-    handed back before this returns, which is ``STOP_TIMEOUT_SECONDS`` later at the most.
+    ``on_ready`` is called once requests are served, ``on_leaving`` when the stop begins, be it while all is being opened: it
+    bounds what follows. Every job in hand is finished or handed back before this returns, which is
+    ``STOP_TIMEOUT_SECONDS`` later at the most.
     """
     budget = StopBudget.of(settings.stop_timeout_seconds)
-    async with _open_house(settings, stop.set) as house:
+    async with on_stop(stop, on_leaving), _open_house(settings, stop.set) as house:
         await house.hub.start()
         await house.spending.start()
         house.pool.start()
@@ -124,7 +122,7 @@ async def serve(
             house.readiness.ready()
             on_ready()
             healthy = await _until_stopped(stop, house)
-            on_leaving()
+            stop.set()
             await _drain(settings, house, budget)
     return healthy
 
@@ -161,11 +159,10 @@ async def _drain(settings: Settings, house: House, budget: StopBudget) -> None:
         asyncio.sleep(settings.deregistration_seconds),  # until then requests and sockets are still sent here
     )
     house.waiting.close()
+    ends = [house.spending.stop(budget.sockets), house.admission.stop(), house.queue_watch.stop()]
     if house.protection is not None:
-        await house.protection.stop()
-    await asyncio.gather(
-        house.spending.stop(), house.admission.stop(), house.queue_watch.stop(), house.hub.close(budget.sockets)
-    )
+        ends.append(house.protection.stop(budget.sockets))
+    await asyncio.gather(*ends, house.hub.close(budget.sockets))
     await house.sampler.stop()  # last, for an operator may watch the task leave
 
 

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 
 from deploy.cloud import Cloud, CloudFailed, CloudOptions, booting_cloud
 from service.commands.arguments import flags
-from service.process import CannotStart, listen, read_port, read_settings, unless_stopped, url_of
+from service.process import CannotStart, end_within, listen, read_port, read_settings, unless_stopped, url_of
+from service.stopping import StopBudget
 
 if TYPE_CHECKING:
     from service.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost")
 STOP_TIMEOUT_SECONDS = 20
+CLOUD_SECONDS = 20
+"""What the emulator and the simulator may take to end, after the service."""
 LEASE_SECONDS = 30
 MIN_CALL_SECONDS = 120
 ANY_PORT = 0
@@ -48,6 +51,7 @@ async def run(options: argparse.Namespace, stop: asyncio.Event) -> bool:
                 metrics_listener,
                 stop=stop,
                 on_ready=lambda: _announce(options, settings, listener),
+                on_leaving=lambda: end_within(StopBudget.of(settings.stop_timeout_seconds).patience + CLOUD_SECONDS),
             )
             return not _was_broken(broken) and healthy
     except CloudFailed as error:

@@ -34,7 +34,7 @@ DIMENSION: Final = "Service"
 EVERY_SECONDS: Final = 60.0
 _PATIENCE_SECONDS: Final = 1.0
 _UNHURT: Final = frozenset({"ok", "canceled", "rejected", "invalid_input", "throttled", "daily_quota"})
-"""Outcomes of calls that are no trouble of Gemini's or of the key's."""
+"""Outcomes of calls that are no trouble of Gemini's, of the key's or of our own."""
 _OF_JOBS: Final = frozenset({"502", "504"})
 """How a caller who waits learns what its job has come to (``errors.JobOutcome``), and nothing else is answered so."""
 
@@ -94,6 +94,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "RequestSeconds": _times("http_request_duration_seconds", is_timed),
     "LoopLagSeconds": _times("event_loop_lag_seconds"),
     "SpendDollars": Metric(kind=Kind.COUNTER, of="gemini_spend_microdollars_total", unit="None", per=1_000_000),
+    "SpentTodayDollars": Metric(kind=Kind.GAUGE, of="gemini_spend_today_microdollars", unit="None", per=1_000_000),
 }
 
 
@@ -139,7 +140,7 @@ def make_line(service: str, now: Reading, before: Reading, at: int, *, is_last: 
 def _tell(metric: Metric, now: Read, before: Read) -> JSON:
     match metric.kind:
         case Kind.GAUGE:
-            return now.total
+            return None if now.total is None else round(now.total / metric.per, 6)
         case Kind.COUNTER:
             return round(((now.total or 0) - (before.total or 0)) / metric.per, 6)
         case Kind.TIMES:

@@ -21,6 +21,7 @@ from jobs.retelling import Retelling
 from jobs.work_queue import WorkQueue
 from service.readiness import report_bus
 from service.settings import Settings
+from service.stopping import StopBudget
 from service.webhooks import WebhookGround, webhook_ground
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ async def open_ground(stack: AsyncExitStack, settings: Settings) -> Ground:
         clients=clients,
         registry=registry,
         bus=bus,
-        guards=(_retell(stack, table, bus, redis).failed, *((redis.failed,) if redis else ())),
+        guards=(_retell(stack, settings, table, bus, redis).failed, *((redis.failed,) if redis else ())),
         conditions=conditions,
         table=table,
         parking_reports=ParkingReports(
@@ -106,12 +107,14 @@ async def _open_redis(
     return await stack.enter_async_context(opening)
 
 
-def _retell(stack: AsyncExitStack, table: JobTable, bus: EventBus, redis: RedisBus | None) -> Retelling:
+def _retell(
+    stack: AsyncExitStack, settings: Settings, table: JobTable, bus: EventBus, redis: RedisBus | None
+) -> Retelling:
     retelling = Retelling(table, bus)
     table.writes.on_untold(retelling.note)
     if redis is not None:
         redis.on_dropped(retelling.note)
     retelling.start()
     stack.push_async_callback(retelling.stop)
-    stack.push_async_callback(table.writes.close)
+    stack.push_async_callback(table.writes.close, StopBudget.of(settings.stop_timeout_seconds).writes)
     return retelling

@@ -17,8 +17,7 @@ from consumers.metrics import PoolMetrics
 from consumers.pipelines import Pipelines, by_name, hold_up
 from consumers.pool import Pool
 from consumers.spending import Spending
-from jobs import aws
-from jobs.secret import FixedKey, Key, SecretKey
+from jobs.secret import FixedKey, Key, open_secret
 from jobs.spend_table import SpendTable
 from service.ground import Ground
 from service.readiness import report_gate
@@ -94,5 +93,4 @@ def _open_gates(stack: AsyncExitStack, ground: Ground, config: GeminiConfig, slo
 async def _open_key(stack: AsyncExitStack, settings: Settings) -> Key:
     if settings.gemini_api_key is not None:
         return FixedKey(settings.gemini_api_key.get_secret_value())
-    client = await stack.enter_async_context(aws.client(settings.aws_config(), "secretsmanager"))
-    return SecretKey(client, settings.gemini_api_key_secret_arn or "")
+    return await stack.enter_async_context(open_secret(settings.aws_config(), settings.gemini_api_key_secret_arn or ""))

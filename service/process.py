@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 MAX_PORT = 65535
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 VERSION = "0.1.0"
 
 
@@ -37,18 +38,34 @@ class Stopped(Exception):
 
 def stop_on_signals() -> asyncio.Event:
     """Return the event that the first SIGINT or SIGTERM sets; a second one ends the process at once."""
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
+    def on_first() -> None:
+        # The event cannot tell that it is the first: an operator's drain sets it too, and then ECS says SIGTERM, once.
+        for number in STOP_SIGNALS:
+            loop.add_signal_handler(number, os._exit, 128 + number)
         stop.set()
         if sys.stderr.isatty():
             sys.stderr.write("\nStopping: work in hand is finished or handed back. Ctrl-C again ends at once.\n")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, on_first)
     return stop
+
+
+@contextlib.asynccontextmanager
+async def on_stop(stop: asyncio.Event, call: Callable[[], None]) -> AsyncIterator[None]:
+    """Call once as soon as ``stop`` is set, if that is before the block ends."""
+
+    async def wait_and_call() -> None:
+        await stop.wait()
+        call()
+
+    task = asyncio.create_task(wait_and_call(), name="watch for the stop")
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T:

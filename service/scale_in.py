@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -54,20 +55,20 @@ class ScaleInProtection:
         """Begin to look whether jobs are in hand."""
         self._task = asyncio.create_task(self._run(), name="scale-in protection")
 
-    async def stop(self) -> None:
-        """Stop looking, and give the protection back; call it when no job is in hand any more."""
+    async def stop(self, seconds: float = math.inf) -> None:
+        """Stop looking, and give the protection back, in so long at most; call it when no job is in hand any more."""
         if self._task is None:
             return
         self._task.cancel()
         await asyncio.wait([self._task])
         if self._is_on:
-            await self._ask(enabled=False)
+            await self._ask(enabled=False, seconds=min(seconds, self._times.call))
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             wanted = self._wanted(clock())
-            done = wanted is None or await self._ask(enabled=wanted)
+            done = wanted is None or await self._ask(enabled=wanted, seconds=self._times.call)
             await asyncio.sleep(self._times.look if done else self._times.after_failure)
 
     def _wanted(self, now: float) -> bool | None:
@@ -77,7 +78,7 @@ class ScaleInProtection:
             return True if not self._is_on or now >= self._renew_at else None
         return False if self._is_on and now - self._busy_at >= self._times.idle else None
 
-    async def _ask(self, *, enabled: bool) -> bool:
+    async def _ask(self, *, enabled: bool, seconds: float) -> bool:
         """Return whether it was granted."""
         body: dict[str, bool | int] = {"ProtectionEnabled": enabled}
         if enabled:
@@ -85,14 +86,16 @@ class ScaleInProtection:
         # Without an answer it may be on; to ask twice that it be off does no harm.
         self._is_on = self._is_on or enabled
         try:
-            async with asyncio.timeout(self._times.call), self._session.put(self._url, json=body) as answer:
+            async with asyncio.timeout(seconds), self._session.put(self._url, json=body) as answer:
                 said = await answer.json(content_type=None)
                 granted = answer.ok and isinstance(said, dict) and "protection" in said
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             said, granted = type(error).__name__, False
+        # Only what is surely on can wait to be renewed: whatever else was said, a busy task asks again.
+        is_sure = granted and enabled
+        self._renew_at = asyncio.get_running_loop().time() + self._times.expires / 2 if is_sure else 0.0
         if granted:
             self._is_on = enabled
-            self._renew_at = asyncio.get_running_loop().time() + self._times.expires / 2
         else:
             extra = {"action": "scale_in_protection", "enabled": enabled, "answer": said}
             logger.warning("The scale-in protection could not be set", extra=extra)

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from typing import Final
 
 from botocore.exceptions import ClientError
@@ -15,12 +16,11 @@ from botocore.exceptions import ClientError
 from jobs import aws
 from jobs.aws import Clients
 from jobs.errors import CloudUnavailable
-from jobs.events import InProcessBus
-from jobs.job_table import JobTable
 from jobs.mendings import Outcome
 from jobs.migration import Migration, Pace
 from jobs.table_shape import JOBS, USAGE, USERS, ShapedTable, WrongTable
 from service.commands.arguments import FAILED, OK
+from service.ground import Ground, open_ground
 from service.log import configure_logging
 from service.process import read_settings, stop_on_signals
 from service.settings import Settings
@@ -70,7 +70,10 @@ async def _run(clients: Clients, settings: Settings, options: argparse.Namespace
         return True
     if options.check:
         return await _check(tables)
-    return await _mend_rows(clients, settings, options, stop)
+    async with AsyncExitStack() as stack:
+        # Owners of jobs that end or are taken over are told as by any task.
+        ground = await open_ground(stack, settings)
+        return await _mend_rows(ground, settings, options, stop)
 
 
 async def _check(tables: list[ShapedTable]) -> bool:
@@ -81,14 +84,12 @@ async def _check(tables: list[ShapedTable]) -> bool:
     return not any(lacks.values())
 
 
-async def _mend_rows(clients: Clients, settings: Settings, options: argparse.Namespace, stop: asyncio.Event) -> bool:
-    # Nobody listens to this process: what is mended is no news.
-    writes = JobTable(clients.dynamodb, settings.tables(), InProcessBus()).writes
+async def _mend_rows(ground: Ground, settings: Settings, options: argparse.Namespace, stop: asyncio.Event) -> bool:
     progress = _Progress()
     migration = Migration(
-        clients.dynamodb,
+        ground.clients.dynamodb,
         settings.tables(),
-        writes.transact,
+        ground.table.writes,
         pace=Pace(options.writes_per_second),
         segments=options.segments,
         stop=stop,

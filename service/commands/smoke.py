@@ -15,9 +15,10 @@ def add(commands: Subparsers) -> None:
         "smoke",
         help="say whether a running service answers as it must",
         description="Ask a running service what a browser would ask: whether it lives and is ready, its page and API "
-        "description, whether strangers are refused, whether sockets come through. --release waits until all tasks that "
-        "answer are of that release. With --photo a whole job is done and deleted again; it is charged like any other. Exit "
-        "code 0 if nothing failed, 1 if something did, 2 for a command line that does not work.",
+        "description, whether strangers are refused, whether sockets come through. --release waits until ten answers in a row "
+        "are of that release: of all tasks, where there are no more than that. With --photo a whole job is done and deleted "
+        "again; it is charged like any other. Exit code 0 if nothing failed, 1 if something did, 2 for a command line that does "
+        "not work.",
         epilog="Example: python -m service smoke --url https://photos.example.com",
     )
     parser.set_defaults(run=run)

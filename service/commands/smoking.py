@@ -20,7 +20,7 @@ from service.process import CannotStart
 from websocket.close_codes import CloseCode
 
 ANSWERS_IN_A_ROW: Final = 10
-"""That must name the new release; a load balancer hands them to its tasks in turn."""
+"""That must name the new release; a load balancer hands them to its tasks in turn. A service of more tasks is not seen whole."""
 JOB_SECONDS: Final = 300
 _PAUSE_SECONDS: Final = 1.0
 _CALL: Final = aiohttp.ClientTimeout(total=10)
@@ -80,14 +80,16 @@ class _Stranger:
         self._url = URL(url)
 
     async def alive(self, release: str | None, within_seconds: float) -> str:
-        """See that the service answers, and wait until nobody answers but the release that is asked for."""
+        """See that the service answers, and wait until so many answers in a row are of the release that is asked for."""
         deadline = asyncio.get_running_loop().time() + within_seconds
         in_a_row = 0
         while True:
             wrong = await self._not_alive(release)
             in_a_row = 0 if wrong else in_a_row + 1
             if in_a_row == (ANSWERS_IN_A_ROW if release else 1):
-                return f"{self._url} answers" + (f", and all of it is {release}." if release else ".")
+                return f"{self._url} answers" + (
+                    f", {ANSWERS_IN_A_ROW} times in a row as {release}." if release else "."
+                )
             if wrong and asyncio.get_running_loop().time() >= deadline:
                 raise Wrong(wrong)
             if wrong:

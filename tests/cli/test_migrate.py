@@ -41,16 +41,21 @@ async def environment(clients: Clients, theirs: Tables, cloud_environment: Mappi
 async def test_a_service_takes_over_tables_that_are_in_use(
     environment: dict[str, str], theirs: Tables, clients: Clients
 ) -> None:
-    """Indexes first; then old jobs are shown before and after they are mended, today's quota counts on, and new jobs work."""
+    """Indexes first; then old jobs are shown before and after they are mended, today's quota counts on, and new jobs work.
+
+    A client that comes back is told what became of the unfinished ones.
+    """
     made = await run("migrate", "--indexes", **environment)
     name = f"kim-{secrets.token_hex(4)}"
     own = {"EMBEDDED": "true", "METRICS_PORT": "off", "LOG_LEVEL": "ERROR", "SWEEP_SECONDS": "600"}
     async with running_service({**environment, **own}) as service, aiohttp.ClientSession() as session:
         person = await Person.sign_in(session, service.url, name)
         me = await _id_of(session, service.url, name)
-        old, stuck = await _fill(clients, theirs, environment, me)
+        old, stuck, unsent = await _fill(clients, theirs, environment, me)
         before = await person.get("/user/jobs")
+        position = (await person.get("/events"))["cursor"]
         first = await run("migrate", "--unfinished", **environment)
+        missed = await person.get(f"/events?after={position}")
         again = await run("migrate", "--unfinished", **environment)
         after = await person.get("/user/jobs")
         account = await person.get("/user/me")
@@ -66,8 +71,10 @@ async def test_a_service_takes_over_tables_that_are_in_use(
     assert "StatusIndex is taken away, to be made anew" in made.told
     assert "taken over              1" in first.told
     assert [] == [line for line in again.told.splitlines() if line.startswith("  ") and "as ours" not in line]
-    assert _ended(before) == _ended(after)
-    assert ["failed", "completed"] == [job["status"] for job in _ended(after)]
+    assert _ended(before) == [job for job in _ended(after) if job["jobId"] != unsent["jobId"]]
+    assert ["failed", "completed"] == [job["status"] for job in _ended(before)]
+    news = {stuck["jobId"]: "job.queued", unsent["jobId"]: "job.failed"}
+    assert news == {event["job"]["jobId"]: event["type"] for event in missed["events"]}
     assert (4, 6, 41) == (account["usedToday"], account["remainingQuota"], account["totalImages"])
     assert b"its picture" == picture
     assert [stuck["jobId"], new] == [taken_over["job"]["jobId"], completed["job"]["jobId"]]
@@ -82,15 +89,15 @@ async def _id_of(session: aiohttp.ClientSession, url: str, name: str) -> UserId:
 
 async def _fill(
     clients: Clients, theirs: Tables, environment: Mapping[str, str], user: UserId
-) -> tuple[original.Row, original.Row]:
-    """Write what the original had of the user; return a job that is done, with its picture, and one that is not."""
+) -> tuple[original.Row, original.Row, original.Row]:
+    """Write what the original had of the user; return a job that is done, with its picture, one that is not, one never sent."""
     results, uploads = environment["RESULT_BUCKET"], environment["UPLOAD_BUCKET"]
     old = original.job(user, "completed", bucket=results)
-    stuck = original.job(user, "processing")
+    stuck, unsent = original.job(user, "processing"), original.job(user, "pending")
     stuck["inputImageUrl"] = f"s3://{uploads}/uploads/{user}/old.png"
     await clients.s3.put_object(Bucket=results, Key=old["metadata"]["outputKey"], Body=b"its picture")
     await clients.s3.put_object(Bucket=uploads, Key=f"uploads/{user}/old.png", Body=PHOTO)
-    await original.put(clients, theirs.jobs, old, original.job(user, "failed", age_seconds=900), stuck)
+    await original.put(clients, theirs.jobs, old, original.job(user, "failed", age_seconds=900), stuck, unsent)
     row = original.user_row(user)
     del row["profileImage"]
     await clients.dynamodb.update_item(
@@ -100,7 +107,7 @@ async def _fill(
         ExpressionAttributeValues={":total": row["totalImagesGenerated"]},
     )
     await original.put(clients, theirs.usage, original.day(user, 4))
-    return old, stuck
+    return old, stuck, unsent
 
 
 async def _send_as_the_original(clients: Clients, environment: Mapping[str, str], row: original.Row) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -24,6 +25,7 @@ from jobs.model import ModelUse
 from jobs.spend_table import Spend, SpendTable
 
 MODEL = "gemini-nano-banana-2.1"
+SPENT_TODAY = "gemini_spend_today_microdollars"
 DOLLAR = 1_000_000
 TOKENS = {"prompt": 1000, "output": 1120}
 PICTURE = ModelUse(calls=1, pictures=1, tokens=TOKENS)
@@ -254,6 +256,20 @@ async def test_a_new_day_has_its_own_row(day: Day) -> None:
     assert 0 == yesterday["microdollars"]
     assert [] == day.closed
     assert (1, 2) == ((await day.row())["pictures"], today["pictures"])
+
+
+async def test_the_day_s_sum_of_all_tasks_is_shown_where_it_has_a_limit(day: Day) -> None:
+    """For the alarm that comes before the limit; it begins anew at midnight."""
+    limited, free = CollectorRegistry(), CollectorRegistry()
+    await day.table.add(day.name, Spend(microdollars=DOLLAR))
+    spending, _ = await day.opened(2, registry=limited), await day.opened(None, registry=free)
+    first = limited.get_sample_value(SPENT_TODAY)
+    day.now += MILLISECONDS_OF_A_DAY
+    spending.note(MODEL, PICTURE)
+    await spending.stop()
+
+    assert (DOLLAR, PICTURE_COST) == (first, limited.get_sample_value(SPENT_TODAY))
+    assert math.isnan(free.get_sample_value(SPENT_TODAY) or 0)
 
 
 async def test_what_could_not_be_told_is_told_later(day: Day) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import select
@@ -11,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from consumers.failures import POLICIES, FailureClass
 from consumers.gate_state import GateMetrics
@@ -41,6 +42,8 @@ class Task:
         self.task = TaskMetrics(self.registry, task="a-task", version="0")
         self.sockets = SocketMetrics(self.registry)
         self.spend = Counter("gemini_spend_microdollars", "As in Spending", ["model"], registry=self.registry)
+        self.spent_today = Gauge("gemini_spend_today_microdollars", "As in Spending", registry=self.registry)
+        self.spent_today.set(math.nan)
         self._before: dict[str, Any] = {}
 
     def line(self, *, is_last: bool = False) -> bytes:
@@ -171,6 +174,17 @@ def test_only_what_is_geminis_or_the_keys_doing_is_its_failure(task: Task) -> No
     assert 0 == task.tell()["GeminiFailures"]
 
 
+def test_a_call_that_breaks_is_a_failure_and_a_canceled_one_is_none(task: Task) -> None:
+    """What nobody has thought of must reach the alarm."""
+    failures = []
+    for error in (ValueError, asyncio.CancelledError):
+        with suppress(error), task.pool.gemini_call(MODEL):
+            raise error
+        failures.append(task.tell()["GeminiFailures"])
+
+    assert [1, 0] == failures
+
+
 def test_what_became_of_a_job_is_no_error_of_a_request(task: Task) -> None:
     """Health checks are no requests, and a stream's length is no time to answer."""
     for route, status in (
@@ -206,6 +220,7 @@ def test_the_longest_line_goes_into_a_pipe_at_once(task: Task) -> None:
         task.pool._gemini_seconds.labels(MODEL).observe(seconds)
         task.requests.observe(route="/jobs", method="GET", status=500, seconds=seconds)
     task.task.show_backlog({}, 86_400.123456)
+    task.spent_today.set(123_456_789_012)
     line = task.line()
 
     assert {*METRICS} == metrics_of(read_line(line)).keys()
@@ -246,13 +261,13 @@ async def test_a_line_comes_each_interval_and_a_last_one_at_the_end(task: Task, 
     """The last one has what came since, and no gauge: the interval has had them."""
     reader, writer = pipe
     async with emitting(task.registry, "darkroom", every_seconds=0.05, descriptor=writer):
-        first = metrics_of(read_line(await asyncio.to_thread(os.read, reader, 2**20)))
+        early = await asyncio.to_thread(os.read, reader, 2**20)
         task.pool.jobs.labels("diary", "completed").inc()
-    rest = [metrics_of(read_line(line)) for line in os.read(reader, 2**20).splitlines()]
+    told = [metrics_of(read_line(line)) for line in (early + os.read(reader, 2**20)).splitlines()]
 
-    assert "Slots" in first
-    assert 1 == sum(told["JobsCompleted"] for told in rest)
-    assert "Slots" not in rest[-1]
+    assert "Slots" in told[0]
+    assert [0, 1] == [told[0]["JobsCompleted"], sum(each["JobsCompleted"] for each in told)]
+    assert "Slots" not in told[-1]
 
 
 async def test_without_a_name_nothing_is_written(task: Task, pipe: tuple[int, int]) -> None:

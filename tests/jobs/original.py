@@ -140,7 +140,7 @@ async def migrated(
     migration = Migration(
         clients.dynamodb,
         tables,
-        writes.transact,
+        writes,
         pace=Pace(10_000),
         segments=2,
         stop=asyncio.Event(),

@@ -12,14 +12,16 @@ import pytest
 from jobs import clock, items, originals
 from jobs.actions import usage_key
 from jobs.aws import Clients
-from jobs.errors import CloudUnavailable
-from jobs.events import InProcessBus
+from jobs.errors import CloudUnavailable, JobNotFound
+from jobs.event_log import Cursor, EventLog
+from jobs.events import JobEvent, Notice
 from jobs.ids import JobId, UserId
 from jobs.job_table import JobTable, Tables
 from jobs.mendings import Outcome
 from jobs.migration import Pace
 from jobs.model import Charge, Status
 from jobs.table_shape import JOBS, ShapedTable
+from tests.aws_faults import AnswersLost
 from tests.jobs import original, story
 from tests.jobs.ground import Counts, Ground
 from tests.jobs.original import LONG_AGO_SECONDS, job, migrated, put, read, read_all
@@ -34,7 +36,7 @@ async def theirs(clients: Clients, tables: Tables) -> Tables:
 @pytest.fixture
 def adopted(ground: Ground, theirs: Tables) -> Ground:
     """Stand on them."""
-    return replace(ground, tables=theirs, table=JobTable(ground.clients.dynamodb, theirs, InProcessBus()))
+    return replace(ground, tables=theirs, table=JobTable(ground.clients.dynamodb, theirs, ground.bus))
 
 
 async def test_rows_are_read_the_same_before_and_after_they_are_mended(adopted: Ground, user: UserId) -> None:
@@ -141,13 +143,59 @@ async def test_what_is_not_understood_is_left_alone(adopted: Ground, user: UserI
     clients, theirs = adopted.clients, adopted.tables
     strange = [
         job(user, "completed") | {"outputImageUrl": "https://pictures.example.com/1.png"},
-        job(user, "paused"),
+        *not_understood(user),
     ]
     await put(clients, theirs.jobs, *strange, job(user, "completed"))
     told = await migrated(clients, theirs, adopted.table.writes)
 
-    assert {Outcome.UNCLEAR: 2, Outcome.MENDED: 1} == told[theirs.jobs]
+    assert {Outcome.UNCLEAR: len(strange), Outcome.MENDED: 1} == told[theirs.jobs]
     assert strange == [await read(clients, theirs.jobs, jobId=row["jobId"]) for row in strange]
+
+
+def not_understood(user: UserId) -> list[original.Row]:
+    """Make rows of which no job can be made."""
+    done = [job(user, "completed") for _ in range(4)]
+    strange: list[dict[str, Any]] = [
+        {"createdAt": "1763600000"},
+        {"createdAt": "20/11/2025 09:00"},
+        {"processingTime": "8.1 s"},
+        {"errorCode": "X", "error": None},
+    ]
+    return [job(user, "paused"), job(user, "canceled"), *(row | more for row, more in zip(done, strange, strict=True))]
+
+
+async def test_a_row_that_is_not_understood_hides_itself_alone(
+    adopted: Ground, user: UserId, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its owner's pages go on past it, whatever it says of its time; by its id there is no such job; the log names it."""
+    clients, theirs, table = adopted.clients, adopted.tables, adopted.table
+    known, strange = [job(user, "completed"), job(user, "failed", age_seconds=2_000)], not_understood(user)
+    await put(clients, theirs.jobs, *known, *strange)
+    found: list[str] = []
+    unread: list[str] = []
+    cursor = None
+    while found == [] or cursor is not None:
+        page = await table.page(user, limit=1, status=None, cursor=cursor)
+        found += [one.job_id for one in page.jobs]
+        unread += [row.job_id for row in page.unread]
+        cursor = page.cursor
+    with pytest.raises(JobNotFound):
+        await table.get(JobId(strange[0]["jobId"]))
+
+    assert [row["jobId"] for row in known] == found
+    assert sorted(row["jobId"] for row in strange) == sorted(unread)
+    told = [vars(record) for record in caplog.records if getattr(record, "action", "") == "row_not_understood"]
+    assert (strange[0]["jobId"], "'paused' is not a valid Status") == (told[-1]["job_id"], told[-1]["reason"])
+
+
+async def test_a_row_that_the_database_refuses_ends_no_run(adopted: Ground, user: UserId) -> None:
+    """Of an owner whose counts are no numbers, nothing can be taken over; all others are."""
+    clients, theirs = adopted.clients, adopted.tables
+    await put(clients, theirs.users, {"userId": "somebody", "unfinishedJobs": "many"})
+    await put(clients, theirs.jobs, job(UserId("somebody"), "queued"), job(user, "queued"))
+    told = await migrated(clients, theirs, adopted.table.writes, unfinished=True)
+
+    assert {Outcome.UNCLEAR: 1, Outcome.TAKEN_OVER: 1} == told[theirs.jobs]
 
 
 async def test_a_dry_run_changes_nothing(adopted: Ground, user: UserId) -> None:
@@ -296,6 +344,7 @@ async def test_a_job_that_is_taken_over_is_sent_and_done_and_charged_once(
     assert before.version < taken.version
     assert Counts(1, 1, 41) == counted
     assert [before.job_id] == await adopted.messages()
+    assert ["job.queued", "job.processing", "job.completed"] == await adopted.events(done)
     assert (Status.COMPLETED, Counts(0, 0, 42)) == (done.status, await adopted.counts(user))
     assert (1, 1) == await adopted.usage(user)
 
@@ -310,7 +359,9 @@ async def test_a_job_that_is_taken_over_is_sent_and_done_and_charged_once(
 async def test_what_nobody_will_do_is_ended(
     adopted: Ground, user: UserId, status: str, age_seconds: float, code: str, charge: Charge
 ) -> None:
-    """What the queue never took, and what has stood for days since its worker died."""
+    """What the queue never took, and what has stood for days since its worker died; its owner is told."""
+    heard: list[Notice] = []
+    adopted.bus.subscribe(user, heard.append)
     row = job(user, status, age_seconds=age_seconds)
     await put(adopted.clients, adopted.tables.jobs, row)
     told = await migrated(adopted.clients, adopted.tables, adopted.table.writes, unfinished=True)
@@ -320,6 +371,23 @@ async def test_what_nobody_will_do_is_ended(
     assert ended.failure is not None
     assert (Status.FAILED, code, charge) == (ended.status, ended.failure.code, ended.charge)
     assert Counts(0, 0) == await adopted.counts(user)
+    log = EventLog(adopted.clients.dynamodb, adopted.tables.events)
+    logged = [event async for event in log.since(user, Cursor.at(0))]
+    assert [ended] == [event.job for event in logged if isinstance(event, JobEvent)]
+    assert logged == heard
+
+
+async def test_an_end_whose_answer_was_lost_is_told_once_more(adopted: Ground, user: UserId) -> None:
+    """It landed at an unknown time, so readers may have passed its first event."""
+    clients, theirs = adopted.clients, adopted.tables
+    row = job(user, "pending")
+    await put(clients, theirs.jobs, row)
+    losing = adopted.on(AnswersLost(clients.dynamodb, 1)).table
+    told = await migrated(clients, theirs, losing.writes, unfinished=True)
+
+    assert {Outcome.ENDED: 1} == told[theirs.jobs]
+    ended = await adopted.table.get(JobId(row["jobId"]))
+    assert ["job.failed", "job.failed"] == await adopted.events(ended)
 
 
 async def test_the_original_can_read_what_was_written_here(adopted: Ground, user: UserId) -> None:

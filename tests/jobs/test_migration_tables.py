@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from deploy.provision import read_resources
 from jobs.aws import Clients
@@ -41,6 +42,50 @@ async def test_a_table_gets_what_it_lacks_and_keeps_its_rows(clients: Clients, t
     assert (5, 5) == (steps, len(told))
     assert [] == await table.lacks()
     assert row == await original.read(clients, theirs.jobs, jobId=row["jobId"])
+
+
+class Lags:
+    """A client whose descriptions show what was switched on only after so many looks more."""
+
+    def __init__(self, client: Any, looks: int) -> None:
+        self._client = client
+        self._left = {"describe_continuous_backups": looks, "describe_time_to_live": looks}
+        self._stale: dict[str, Any] = {}
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        if name in self._left:
+            return lambda **request: self._describe(name, call, request)
+        self.asked += [name] if name.startswith("update_") else []
+        return self._refuse if name == "update_time_to_live" and self.asked.count(name) > 1 else call
+
+    async def _describe(self, name: str, call: Any, request: dict[str, Any]) -> Any:
+        """Say what was so at first, until it has been asked so often since the change."""
+        stale = self._stale.setdefault(name, await call(**request))
+        if name.replace("describe_", "update_") in self.asked:
+            self._left[name] -= 1
+        return stale if self._left[name] >= 0 else await call(**request)
+
+    async def _refuse(self, **_: Any) -> Any:
+        """Refuse what is on already, as DynamoDB does and the emulator does not."""
+        raise ClientError({"Error": {"Code": "ValidationException", "Message": "TimeToLive is already enabled"}}, "x")
+
+
+async def test_descriptions_may_lag_behind_what_was_done(clients: Clients, theirs: Tables) -> None:
+    """Then it looks again after a pause, asks for nothing in a tight loop, and takes no refusal of a second time for an end."""
+    lagging = Lags(clients.dynamodb, looks=2)
+    table = ShapedTable(lagging, theirs.usage, USAGE, look_again_seconds=0.05)  # type: ignore[arg-type]
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await table.complete(told.append, asyncio.Event())
+
+    assert 4 * 0.05 <= loop.time() - began
+    assert 3 * ["update_continuous_backups"] + 3 * ["update_time_to_live"] == lagging.asked
+    assert ["recovery to a point in time is switched on", "its rows expire by ttl", "the table is being changed"] == [
+        line.removeprefix(f"{theirs.usage}: ") for line in told
+    ]
 
 
 @pytest.mark.parametrize(("name", "shape"), [("UsersTable", USERS), ("UsageLogTable", USAGE), ("ImageJobsTable", JOBS)])

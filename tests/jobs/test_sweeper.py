@@ -288,7 +288,7 @@ async def unreadable(ground: Ground, user: UserId, *, waiting: bool = False) -> 
     """Store what this release cannot read, where a sweep meets it before anything else."""
     job = replace(new_job(user, age_seconds=2 * LONG_SECONDS), job_id=job_id_in_shard_zero(), waiting=waiting)
     row = items.to_item(job)
-    del row["version"]
+    row["status"] = "of a newer release"
     await ground.clients.dynamodb.put_item(TableName=ground.tables.jobs, Item=row)
 
 

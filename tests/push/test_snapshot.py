@@ -17,6 +17,7 @@ from jobs.job_reader import JobPage
 from jobs.job_table import JobTable, Limits, Tables
 from jobs.model import Charge, Job, Status
 from jobs.views import JobViews
+from tests.jobs import original
 from tests.push.stage import confirmed
 from websocket.snapshot import SnapshotReader
 
@@ -121,6 +122,17 @@ async def test_a_snapshot_has_the_newest_jobs_the_quota_and_the_position(
     assert [len(snapshot.jobs), snapshot.jobs[0]["jobId"], snapshot.has_more] == [2, newest.job_id, True]
     assert str(snapshot.jobs[0]["inputImageSignedUrl"]).startswith("http")
     assert snapshot.quota["remainingQuota"] == DAILY_LIMIT - 3
+
+
+async def test_a_row_that_is_not_understood_does_not_keep_its_owner_out(
+    table: JobTable, clients: Clients, tables: Tables, log: EventLog, views: JobViews, user: UserId
+) -> None:
+    """Even where a page has nothing else: what happened within the last seconds is in the snapshot all the same."""
+    job = await submit(table, user, age_seconds=3_000)
+    await original.put(clients, tables.jobs, original.job(user, "paused"))
+    snapshot = await reader(table, log, views, jobs=1).read(user)
+
+    assert ([job.job_id], True) == ([view["jobId"] for view in snapshot.jobs], snapshot.has_more)
 
 
 async def test_an_index_that_lags_behind_the_table_does_not_hide_an_end(

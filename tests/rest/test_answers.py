@@ -90,7 +90,9 @@ async def test_unknown_addresses_and_methods_have_the_error_form(api: Api) -> No
 
 async def test_a_defect_of_ours_is_500_and_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets no detail, the log gets the stack."""
-    await api.clients.dynamodb.put_item(TableName=api.tables.jobs, Item={"jobId": "job_broken", "userId": api.user})
+    await api.clients.dynamodb.put_item(
+        TableName=api.tables.jobs, Item={"jobId": "job_broken", "userId": api.user, "version": 1}
+    )
     answer = await api.get("/jobs/job_broken")
 
     assert answer.error == (500, "internal_error")

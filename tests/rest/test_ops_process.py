@@ -22,6 +22,8 @@ from tests.rest import issuer as issuers
 from tests.rest.issuer import Issuer
 from tests.rest.test_ops import operators_token, read_events
 
+PHOTO = CHECKOUT / "tests" / "data" / "astronaut.png"
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -29,7 +31,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_a_whole_process_shows_its_work_and_leaves_when_told(
     cloud_environment: Mapping[str, str], queues: dict[str, str], issuer: Issuer, user: str
 ) -> None:
-    """Figures move with a job; the dashboard and the table in the docs name the metrics there are; a drain ends the process."""
+    """Figures move with a job; the dashboard and the table in the docs name the metrics there are; a drain ends the process.
+
+    What is in hand is finished although a signal comes as well: it is the first.
+    """
     async with TestServer(issuer.app()) as keys, aiohttp.ClientSession() as session:
         port = free_port()
         environment = {
@@ -48,15 +53,19 @@ async def test_a_whole_process_shows_its_work_and_leaves_when_told(
             operator = {"Authorization": f"Bearer {operators_token(issuer)}"}
             person = Person(session, service.url, issuer.id_token(user))
             async with person.socket() as opened:
-                await person.generate((CHECKOUT / "tests" / "data" / "astronaut.png").read_bytes())
+                await person.generate(PHOTO.read_bytes())
                 await until(opened, "job.completed")
                 seen = await _figures_with_a_job(session, operator, service.url)
-            exposed = await _exposed(session, port)
-            drained = await _drain(session, operator, service.url, seen["task"]["name"])
+                exposed = await _exposed(session, port)
+                in_hand = await person.generate(PHOTO.read_bytes(), "[[sim:slow=2]]")
+                await until(opened, "job.processing")
+                drained = await _drain(session, operator, service.url, seen["task"]["name"])
+                service.process.terminate()  # as ECS does, once, when it sees that the task is not ready any more
+                ended = await until(opened, "job.completed")
             async with asyncio.timeout(30):
                 code = await service.process.wait()
 
-    assert (202, 0) == (drained, code)
+    assert (202, in_hand, 0) == (drained, ended["job"]["jobId"], code)
     assert 1 == seen["now"]["figures"]["sockets"]
     assert seen["now"]["figures"]["job.p50"] > 0
     assert {1} == {seen["now"]["counts"][kind] for kind in ("job", "queueWait", "gemini")}

@@ -80,6 +80,20 @@ async def test_the_task_is_protected_while_jobs_are_in_hand() -> None:
     assert [ON, OFF] == agent.asked[:2]  # a stop amid the second call asks for it once more
 
 
+async def test_a_protection_that_was_given_back_is_asked_for_until_it_is_granted() -> None:
+    """What is refused now was granted before, and given back: that one's time to be renewed is not this one's."""
+    agent, work = Agent(), Work()
+    async with protecting(agent, work):
+        await agent.asked_so_often(1)
+        work.is_under_way = False
+        await agent.asked_so_often(2)
+        agent.answer = (400, REFUSED)
+        work.is_under_way = True
+        await agent.asked_so_often(4)
+
+    assert [ON, OFF, ON, ON] == agent.asked[:4]
+
+
 async def test_a_busy_task_renews_its_protection() -> None:
     """Long before it expires; it never has to be asked for anew."""
     agent = Agent()

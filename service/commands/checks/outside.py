@@ -14,8 +14,7 @@ from prometheus_client import CollectorRegistry
 from consumers import gemini_wire
 from consumers.failures import FailureClass
 from consumers.gemini_wire import CallFailed, Line
-from jobs import aws
-from jobs.secret import FixedKey, Key, SecretKey
+from jobs.secret import FixedKey, Key, open_secret
 from service.commands.checks.finding import Look, Wrong
 from service.settings import Settings
 
@@ -34,8 +33,8 @@ async def open_line(session: aiohttp.ClientSession, settings: Settings) -> Async
         if settings.gemini_api_key is not None:
             key = FixedKey(settings.gemini_api_key.get_secret_value())
         else:
-            client = await stack.enter_async_context(aws.client(settings.aws_config(), "secretsmanager"))
-            key = SecretKey(client, settings.gemini_api_key_secret_arn or "")
+            secret = open_secret(settings.aws_config(), settings.gemini_api_key_secret_arn or "")
+            key = await stack.enter_async_context(secret)
         yield Line(session, key, base_url=settings.gemini_base_url, timeout_seconds=10)
 
 

@@ -15,7 +15,10 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb.client import DynamoDBClient
 
-_APPLY: Final = "Apply deploy/data.yaml of this version; tables that exist keep what they hold."
+_APPLY: Final = (
+    "Apply deploy/data.yaml of this version, or `python -m service migrate --indexes` to tables that were taken over; "
+    "tables that exist keep what they hold."
+)
 Keys: TypeAlias = tuple[str, ...]
 
 
