@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -39,8 +40,8 @@ def _with_command(arguments: Sequence[str]) -> Sequence[str]:
 
 def main() -> int:
     """Run a command; returns its exit code."""
-    options = parse_arguments(sys.argv[1:])
     try:
+        options = parse_arguments(sys.argv[1:])
         load_env_file(options)
         return _run(options)
     except CannotStart as error:
@@ -52,6 +53,15 @@ def main() -> int:
         return INTERRUPTED
     except asyncio.CancelledError:  # by SIGTERM, where a command takes leave then
         return TERMINATED
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec("uvloop"):
+            raise  # the environment is there: something else is wrong
+        print(
+            f"{error}. This Python has not what the service needs: run `bash scripts/demo` once, which makes an environment, "
+            "then `.venv/bin/python -m service`.",
+            file=sys.stderr,
+        )
+        return BAD_USAGE
 
 
 def _run(options: argparse.Namespace) -> int:

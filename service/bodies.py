@@ -32,6 +32,8 @@ MAX_JSON_BYTES: Final = 64 * 1024
 READ_SECONDS: Final = 15.0
 MAX_FORM_BYTES: Final = MAX_UPLOAD_BYTES + 64 * 1024
 MAX_PARTS: Final = 8
+MAX_LINES: Final = 1000
+"""Of boundaries and headers, which are read line by line: megabytes of short lines would hold up everybody for seconds."""
 MAX_FIELD_BYTES: Final = 1024
 PHOTO_FIELDS: Final = ("file", "image")
 Photo: TypeAlias = Annotated[bytes, Field(json_schema_extra={"contentMediaType": ", ".join(EXTENSIONS)})]
@@ -230,11 +232,12 @@ def _too_large() -> BodyTooLarge:
 class _Capped:
     """A body that ends with BodyTooLarge where it goes on for too long, also in what nobody looks at.
 
-    Raises TimeoutError where nothing of it arrives.
+    Raises TimeoutError where nothing of it arrives, and ValueError where it has too many lines.
     """
 
     def __init__(self, content: StreamReader) -> None:
         self._content = content
+        self._lines_left = MAX_LINES
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._content, name)
@@ -246,6 +249,9 @@ class _Capped:
 
     async def readline(self, **options: Any) -> bytes:
         self._check()
+        self._lines_left -= 1
+        if self._lines_left < 0:
+            raise ValueError(f"more than {MAX_LINES} lines")
         async with asyncio.timeout(PAUSE_SECONDS):
             return await self._content.readline(**options)
 

@@ -18,10 +18,8 @@ from deploy.release.pipeline import Repository, admit, next_steps
 from deploy.release.rollout import GOOGLE_SECRET, TEMPLATES, Rollout
 from deploy.release.stacks import Wish
 
-_DESCRIPTION: Final = (
-    "Bring Darkroom into an AWS account, or bring it up to date: registry, image, data, Gemini key, tasks, smoke test. What is "
-    "there already is left as it is, so it may be run again at any time; after the first time it needs no options."
-)
+_DESCRIPTION: Final = """Bring Darkroom into an AWS account, or bring it up to date: registry, image, data, Gemini key, tasks, smoke
+test. What is there already is left as it is, so it may be run again at any time; after the first time it needs no options."""
 _EPILOG: Final = f"""The Gemini key is asked for once, or taken from GEMINI_API_KEY; the secret of Google sign-in is taken from
 {GOOGLE_SECRET}. Neither has an option, for others on the machine could read it. See docs/deploy.md.
 
@@ -40,12 +38,18 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     )
     common.add_argument("--region", help="the AWS region (default: AWS_REGION, or that of the profile)")
     parser = argparse.ArgumentParser(prog="bash scripts/deploy", description=_DESCRIPTION, allow_abbrev=False)
-    parser.formatter_class, parser.epilog = argparse.RawDescriptionHelpFormatter, _EPILOG
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     up = commands.add_parser(
-        "up", parents=[common], help="deploy; the command that is meant where none is said", description=_DESCRIPTION
+        "up",
+        parents=[common],
+        help="deploy; the command that is meant where none is said",
+        usage="bash scripts/deploy [up] [OPTION ...]",
+        description="Deploy. Every option:",
     )
     _add_up(up)
+    # What most people do needs no command, so its options belong to the first help; COMMAND --help has those of the others.
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"Each has a --help of its own. This is that of `up`:\n\n{up.format_help()}\n{_EPILOG}"
     back = commands.add_parser(
         "rollback", parents=[common], help="go back to the image before", description="Go back to the image before."
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import platform
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 ENGINES: Final = ("docker", "podman", "buildah")
 PLATFORMS: Final = {"ARM64": "linux/arm64", "X86_64": "linux/amd64"}
+MACHINES: Final = {"ARM64": ("aarch64", "arm64"), "X86_64": ("x86_64", "amd64")}
+EMULATORS: Final = Path("/proc/sys/fs/binfmt_misc")
+"""Where Linux lists which files it hands to which program."""
 ACCEPTED: Final = CHECKOUT / "deploy" / "accepted-findings.txt"
 SCAN_SECONDS: Final = 600
 _BLOCKING: Final = "CRITICAL"
@@ -156,6 +161,16 @@ def find_engine() -> str:
         "Building the image takes docker, podman or buildah; none is on the PATH. Install one, or give --image of one that "
         "was pushed already."
     )
+
+
+def lacking(architecture: str) -> str:
+    """Return what this machine lacks to build for the tasks' processor, or nothing; elsewhere than on Linux engines emulate it."""
+    if not any(map(shutil.which, ENGINES)):
+        return "docker, podman or buildah"
+    machines = MACHINES[architecture]
+    if sys.platform != "linux" or platform.machine() in machines or any(EMULATORS.glob(f"qemu-{machines[0]}*")):
+        return ""
+    return f"QEMU for {PLATFORMS[architecture]} (apt-get install qemu-user-static)"
 
 
 def build_command(engine: str, image: str, architecture: str) -> list[str]:

@@ -51,6 +51,17 @@ class Options:
         public = self.parameters.get("PublicDomainName", now.get("PublicDomainName", ""))
         return public or self.domain or now.get("DomainName", "")
 
+    def page_origins(self, data: Stack | None, compute: Stack | None) -> str:
+        """Return whose pages may use the buckets, where that is to be said: others stay, and the page itself is always one."""
+        said, domain = self.data_parameters.get("PageOrigins", ""), self.public_domain(compute)
+        if not (domain or said):
+            return ""
+        now: Mapping[str, str] = compute.parameters if compute else {}
+        public = domain or now.get("PublicDomainName") or now["DomainName"]
+        there = data.parameters.get("PageOrigins", "") if data else ""
+        origins = [*(said or there).split(","), f"https://{public}"]
+        return ",".join(dict.fromkeys(origin.strip() for origin in origins if origin.strip()))
+
 
 def check(options: Options, data: Stack | None, compute: Stack | None, templates: Path) -> None:
     """Find out before anything is done what cannot become a deployment. Raises ReleaseFailed."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.release import gemini_key, page
 from deploy.release.failures import ReleaseFailed
-from deploy.release.images import Images, Registry, content_tag
+from deploy.release.images import PLATFORMS, Images, Registry, content_tag, lacking
 from deploy.release.options import Options, check, check_change
 from deploy.release.parts import CHECKOUT
-from deploy.release.stacks import Stack, Wish
+from deploy.release.stacks import Stack, Wish, kept_parameters
 from deploy.release.way_in import ci_wish
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class Rollout:
 
     async def run(self) -> str:
         """Do all of it; returns the service's address."""
-        state = await self._account.state()
-        check(self._options, state.data, state.compute, self._templates)
+        state = await self._checked()
         secret = state.data.outputs["GeminiApiKeySecretArn"] if state.data else None
         key = await gemini_key.new_key(self._account.secrets, secret)
         ci = await self._way_in(state)
@@ -67,30 +66,32 @@ class Rollout:
 
     async def plan(self) -> list[str]:
         """Say what `run` would do, without doing any of it."""
-        state = await self._account.state()
-        check(self._options, state.data, state.compute, self._templates)
-        tag = self._tag(state.compute)
+        state = await self._checked()
         if os.environ.get(gemini_key.VARIABLE):
             steps = [f"put the Gemini key of {gemini_key.VARIABLE} into its secret, unless it is there"]
         else:
             steps = ["ask for the Gemini key, unless the secret has one"]
         steps.append(_sentence(self._ci_wish(state), state.ci))
-        if self._options.image:
-            steps.append(f"use the image {self._options.image}")
-        else:
-            scan = ", and stop if its scan finds a critical flaw" if self._options.is_scanned else ""
-            steps.append(f"build the image {tag} and push it, unless the registry has it{scan}")
+        steps.append(self._image_sentence(state.compute))
         data = self._data_wish(state, state.ci)
         steps.append(_sentence(data, state.data))
         if state.compute is None:
             steps.append("make the role by which ECS works in this account, unless it is there")
-        compute = self._compute_wish(state.compute, state.ci, self._options.image or f"REGISTRY@digest-of-{tag}")
+        compute = self._compute_wish(state.compute, state.ci, self._image_to_be(state.compute))
         steps.append(_sentence(compute, state.compute))
         if state.page:
             steps.append(f"put the page's files into {state.page.outputs['PageBucket']}")
         if self._options.is_tested:
             steps.append("run the smoke test, and go back to the image before if it fails")
         return steps
+
+    async def _checked(self) -> State:
+        """Return the stacks as they are, once nothing speaks against the options."""
+        state = await self._account.state()
+        check(self._options, state.data, state.compute, self._templates)
+        kept_parameters(self._data_wish(state, state.ci), state.data)
+        kept_parameters(self._compute_wish(state.compute, state.ci, self._image_to_be(state.compute)), state.compute)
+        return state
 
     async def roll_back(self) -> str:
         """Go back to the image before, and change nothing else; returns the service's address."""
@@ -136,6 +137,18 @@ class Rollout:
     def _architecture(self, compute: Stack | None) -> str:
         return self._options.compute_parameter("CpuArchitecture", compute, self._templates)
 
+    def _image_to_be(self, compute: Stack | None) -> str:
+        return self._options.image or f"REGISTRY@digest-of-{self._tag(compute)}"
+
+    def _image_sentence(self, compute: Stack | None) -> str:
+        if self._options.image:
+            return f"use the image {self._options.image}"
+        architecture = self._architecture(compute)
+        scan = ", and stop if its scan finds a critical flaw" if self._options.is_scanned else ""
+        here = f"; to build it, this machine lacks {missing}" if (missing := lacking(architecture)) else ""
+        tag = f"{self._tag(compute)} for {PLATFORMS[architecture]}"
+        return f"build the image {tag} and push it, unless the registry has it{scan}{here}"
+
     async def _image(self, ci: Stack, compute: Stack | None) -> str:
         registry = Registry(uri=ci.outputs["Registry"])
         images = Images(self._account.ecr, registry, self._tell)
@@ -153,12 +166,14 @@ class Rollout:
         said: dict[str, str] = {}
         if domain := self._options.public_domain(state.compute):
             address = f"https://{domain}/"
-            said = {"PageOrigins": f"https://{domain}", "SignInCallbackUrls": address, "SignOutUrls": address}
+            said = {"SignInCallbackUrls": address, "SignOutUrls": address}
         if prefix := self._options.prefix_of_sign_in(domain, state.data):
             said["SignInDomainPrefix"] = prefix
         if secret := os.environ.get(GOOGLE_SECRET):
             said["GoogleClientSecret"] = secret
         said |= self._options.data_parameters
+        if origins := self._options.page_origins(state.data, state.compute):
+            said["PageOrigins"] = origins
         return self._wish(f"{self._account.prefix}-data", "data.yaml", said, ci, is_new=state.data is None)
 
     def _compute_wish(self, compute: Stack | None, ci: Stack | None, image: str) -> Wish:
@@ -223,7 +238,8 @@ class Rollout:
 
 def _sentence(wish: Wish, stack: Stack | None) -> str:
     parameters = " ".join(f"{name}={_shown(name, value)}" for name, value in wish.parameters.items())
-    return f"{'update' if stack else 'create'} {wish.name} from deploy/{wish.template.name}: {parameters or 'as it is'}"
+    unsaid = "parameters stay as they are" if stack else "every parameter as the template has it"
+    return f"{'update' if stack else 'create'} {wish.name} from deploy/{wish.template.name}: {parameters or unsaid}"
 
 
 def _shown(name: str, value: str) -> str:

@@ -127,13 +127,7 @@ class Stacks:
             await asyncio.sleep(self._poll_seconds)
 
     async def _request(self, wish: Wish, stack: Stack | None) -> dict[str, Any]:
-        declared: dict[str, Any] = parse_template(_text(wish)).get("Parameters", {})
-        if unknown := sorted(set(wish.parameters) - set(declared)):
-            raise ReleaseFailed(f"{wish.template.name} has no parameter {', '.join(unknown)}.")
-        kept = set(stack.parameters) & set(declared) - set(wish.parameters) if stack else set()
-        needed = {name for name, one in declared.items() if "Default" not in one}
-        if missing := sorted(needed - kept - set(wish.parameters)):
-            raise ReleaseFailed(f"{wish.template.name} needs {', '.join(missing)}: --parameter NAME=VALUE.")
+        kept = kept_parameters(wish, stack)
         said: list[dict[str, Any]] = [
             {"ParameterKey": name, "ParameterValue": value} for name, value in wish.parameters.items()
         ]
@@ -186,6 +180,22 @@ class Stacks:
             if "User Initiated" in reason:
                 break  # what is older belongs to an earlier change
         return "\n".join(reversed(lines)) or "  no reason given"
+
+
+def kept_parameters(wish: Wish, stack: Stack | None) -> set[str]:
+    """Return the parameters that stay as they are. Raises ReleaseFailed for what the template does not take, or misses."""
+    declared: dict[str, Any] = parse_template(_text(wish)).get("Parameters", {})
+    if unknown := sorted(set(wish.parameters) - set(declared)):
+        raise ReleaseFailed(f"{wish.template.name} has no parameter {', '.join(unknown)}.")
+    for name, value in wish.parameters.items():
+        allowed = [str(one) for one in declared[name].get("AllowedValues", [value])]
+        if value not in allowed:
+            raise ReleaseFailed(f"{name} cannot be {value}; {wish.template.name} takes {', '.join(allowed)}.")
+    kept = set(stack.parameters) & set(declared) - set(wish.parameters) if stack else set()
+    needed = {name for name, one in declared.items() if "Default" not in one}
+    if missing := sorted(needed - kept - set(wish.parameters)):
+        raise ReleaseFailed(f"{wish.template.name} needs {', '.join(missing)}: --parameter NAME=VALUE.")
+    return kept
 
 
 def _text(wish: Wish) -> str:

@@ -19,16 +19,19 @@ from service.commands.arguments import FAILED, OK, flags
 from service.commands.checks import buckets, identity, outside, queues, tables
 from service.commands.checks.finding import Finding, Look, State, take
 from service.log import configure_logging
-from service.process import read_settings
+from service.process import CannotStart, read_settings
 from service.settings import Settings
 
 _COLORS: Final = {State.OK: "32", State.WARNING: "33", State.FAILED: "1;31"}
 _PART_WIDTH: Final = 31
+_WHENCE: Final = (
+    "They come from the environment, from flags, or from a file named by --env-file: see docs/configuration.md."
+)
 
 
 async def run(options: argparse.Namespace) -> int:
     """Look at the deployment; returns the exit code. Raises CannotStart."""
-    settings = read_settings(flags(options))
+    settings = _settings(options)
     configure_logging("CRITICAL", "auto")  # what the parts would log is told as findings
     found: list[Finding] = []
     async for finding in findings(settings):
@@ -36,6 +39,13 @@ async def run(options: argparse.Namespace) -> int:
         if not options.json:
             tell(sys.stdout, finding)
     return sum_up(found, as_json=options.json)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    try:
+        return read_settings(flags(options))
+    except CannotStart as error:
+        raise CannotStart(f"{error}\n{_WHENCE}") from error
 
 
 async def findings(settings: Settings) -> AsyncIterator[Finding]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
+import socket
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -212,7 +214,10 @@ async def _reached(url: str) -> AsyncIterator[None]:
 def why(error: BaseException) -> str:
     """Return the cause as it stands at the end of a sentence, without addresses."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f": {os.strerror(error.errno) if error.errno else error.os_error}"
+        cause = error.os_error
+        # Names and certificates have numbers of their own.
+        is_ours = isinstance(cause, socket.gaierror | ssl.SSLError)
+        return f": {os.strerror(cause.errno) if cause.errno and not is_ours else cause.strerror or cause}"
     return f": {error}" if str(error) else " in time"
 
 

@@ -37,6 +37,13 @@ _MEANINGS: Final = {
     Outcome.CHANGED: "were changed at that moment and left alone: run this again",
     Outcome.UNCLEAR: "were not understood and left alone; the log says which and why",
 }
+_WOULD: Final = _MEANINGS | {
+    Outcome.MENDED: "would get what is missing",
+    Outcome.TAKEN_OVER: "unfinished jobs of the original, would be done here",
+    Outcome.ENDED: "unfinished jobs of the original that nobody will do, would fail",
+    Outcome.UNCLEAR: "are not understood and would be left alone; the log says which and why",
+}
+"""The same in a dry run."""
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -130,11 +137,12 @@ class _Progress:
 
 def _summary(counts: Mapping[str, Counter[Outcome]], *, dry_run: bool) -> str:
     lines = ["A dry run: nothing was changed. Without --dry-run this would be:"] if dry_run else []
+    meanings = _WOULD if dry_run else _MEANINGS
     for table, counted in counts.items():
         lines.append(f"{table}: {counted.total()} rows")
         lines += [
             f"  {outcome.value:<16}{counted[outcome]:>9}  {meaning}"
-            for outcome, meaning in _MEANINGS.items()
+            for outcome, meaning in meanings.items()
             if counted[outcome]
         ]
     return "\n".join([*lines, ""])

@@ -13,7 +13,7 @@ from yarl import URL
 
 from service.commands.checking import sum_up, tell
 from service.commands.checks.finding import Finding, Look, State, Wrong, take
-from service.commands.client import Photo, Refused, Unreachable, read_photo
+from service.commands.client import Photo, Refused, Unreachable, read_photo, why
 from service.commands.display import Display
 from service.commands.following import check_url, follow, open_client
 from service.process import CannotStart
@@ -100,7 +100,7 @@ class _Stranger:
             async with self._session.get(self._url / "healthz") as answer:
                 said = await answer.json(content_type=None) if answer.status == 200 else {}
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return f"{self._url} does not answer: {str(error) or type(error).__name__}."
+            return f"{self._url} does not answer{why(error)}."
         if not isinstance(said, dict) or said.get("status") != "healthy":
             return f"/healthz answers {answer.status} instead of healthy."
         if release and said.get("release") != release:

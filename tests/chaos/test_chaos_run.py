@@ -9,13 +9,13 @@ import pytest
 from benchmarks import chaos
 from benchmarks.chaos_report import Recovery
 
-JOBS = 90
+JOBS = 60
 
 
 @pytest.mark.timeout(240)
 async def test_nothing_is_lost_or_done_twice_or_charged_wrongly(tmp_path: Path) -> None:
     """Every job that was promised comes to one end, and the books agree with it."""
-    report = await chaos.measure(chaos.parse([f"--jobs={JOBS}", "--seconds=18"]), tmp_path)
+    report = await chaos.measure(chaos.parse([f"--jobs={JOBS}", "--seconds=12"]), tmp_path)
 
     assert dict.fromkeys(report.zeros, 0) == report.zeros, report.books.faults
     assert JOBS == len(report.accepted)

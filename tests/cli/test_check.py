@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from service.commands.checking import findings
 from service.commands.checks.finding import Finding, State
 from service.commands.checks.tables import FORMS, Form
 from service.settings import Settings
-from tests.cli.conftest import within
+from tests.cli.conftest import end, run, within
 from tests.conftest import CHECKOUT, PAGE_ORIGIN
 
 
@@ -68,6 +70,36 @@ async def test_what_is_broken_is_said_part_by_part(settings: dict[str, str]) -> 
         found, State.FAILED
     )
     assert all(found[part].advice for part in expected)
+    adopted = ("bucket upload, origins", "bucket result, origins", "bucket upload, events")
+    assert all("step 2 of docs/migration.md" in found[part].advice for part in adopted)
+
+
+async def test_without_settings_it_says_where_they_may_come_from() -> None:
+    """After the names of all that is missing."""
+    ran = await run("check")
+    *_, last_name, where = ran.said.splitlines()
+
+    assert (2, "") == (ran.code, ran.told)
+    assert "GEMINI_API_KEY or GEMINI_API_KEY_SECRET_ARN is missing" == last_name
+    assert "a file named by --env-file" in where
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["check", "--help"], ["submit", "photo.png"]])
+async def test_a_python_without_the_environment_is_told_in_a_line(arguments: list[str]) -> None:
+    """As whoever types `python3 -m service` has."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-m", "service", *arguments),
+        cwd=CHECKOUT,
+        env={},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    ran = await end(process)
+    [line] = ran.said.splitlines()
+
+    assert (2, "") == (ran.code, ran.told)
+    assert line.startswith("No module named ")
+    assert "run `bash scripts/demo` once" in line
 
 
 async def test_no_finding_says_who_signs_in(settings: dict[str, str]) -> None:

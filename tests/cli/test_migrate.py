@@ -148,6 +148,19 @@ async def test_a_run_that_was_killed_is_ended_by_the_next(
     ]
 
 
+async def test_a_dry_run_says_what_would_be(
+    environment: dict[str, str], theirs: Tables, clients: Clients, user: UserId
+) -> None:
+    """And changes nothing."""
+    await original.put(clients, theirs.jobs, original.job(user, "completed"), original.job(user, "pending"))
+    ran = await run("migrate", "--dry-run", "--unfinished", **environment)
+    words = " ".join(ran.told.split())
+
+    assert (0, 0) == (ran.code, await _mended(clients, theirs))
+    assert "mended 1 would get what is missing" in words
+    assert "ended 1 unfinished jobs of the original that nobody will do, would fail" in words
+
+
 async def _mended(clients: Clients, theirs: Tables) -> int:
     [rows] = (await original.read_all(clients, theirs.jobs)).values()
     return sum(1 for row in rows if "version" in row)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
+from typing import Any, cast
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from service.commands.client import why
 from tests.cli.conftest import within
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,4 +57,15 @@ async def test_nobody_is_told_apart_from_somebody_else(
 
     assert (1, 1) == (somebody, nobody)
     assert ["API", "page", "strangers", "sockets"] == failed
-    assert "does not answer: Cannot connect to host" in capsys.readouterr().out
+    assert f"http://127.0.0.1:{unused_tcp_port} does not answer: Connection refused." in capsys.readouterr().out
+
+
+async def test_a_bad_name_and_a_bad_certificate_are_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their errors have numbers of their own, which are no errors of the system."""
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    async with TestServer(web.Application()) as server:
+        code = await within("smoke", f"--url=https://127.0.0.1:{server.port}")
+
+    assert 1 == code
+    assert "does not answer: [SSL: " in capsys.readouterr().out
+    assert ": Name or service not known" == why(aiohttp.ClientConnectorDNSError(cast("Any", None), unknown))

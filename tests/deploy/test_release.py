@@ -107,7 +107,7 @@ async def test_rollback_goes_to_the_image_before_and_back(
 async def test_what_is_missing_is_said_before_anything_is_made(
     account: Account, templates: Path, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name, a zone, a key: each has its sentence."""
+    """A name, a zone, a key, a parameter that is misspelt: each has its sentence."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
     half = Options(domain=f"{account.prefix}.example.com", image=OLD, is_scanned=False, is_tested=False)
     with pytest.raises(ReleaseFailed, match="needs --domain"):
@@ -116,6 +116,9 @@ async def test_what_is_missing_is_said_before_anything_is_made(
         await Rollout(account, half, told, templates).run()
     with pytest.raises(ReleaseFailed, match="There is no Gemini key yet"):
         await Rollout(account, replace(half, hosted_zone="Z1"), told, templates).run()
+    misspelt = replace(half, hosted_zone="Z1", parameters={"MaxTask": "2"})
+    with pytest.raises(ReleaseFailed, match="has no parameter MaxTask"):
+        await Rollout(account, misspelt, told, templates).run()
     state = await account.state()
 
     assert (None, None, None) == (state.ci, state.data, state.compute)
@@ -169,6 +172,9 @@ async def test_the_command_line_tells_where_it_is_and_what_it_would_do(
     await command_line.run(command_line.parse_arguments(arguments))
     first, *steps = capsys.readouterr().out.splitlines()
 
+    with pytest.raises(ReleaseFailed, match=r"data\.yaml has no parameter Cpu"):
+        await command_line.run(command_line.parse_arguments([*arguments, "--data-parameter=Cpu=512"]))
+
     assert first.endswith("AWS account 000000000000, region us-east-1, as root")
     assert all(step.startswith("Would ") for step in steps)
     assert any(f"create {account.prefix} from deploy/compute.yaml: Image=REGISTRY@digest-of-" in step for step in steps)
@@ -178,8 +184,11 @@ async def test_mistakes_in_parameters_are_told_by_name(account: Account, tmp_pat
     """CloudFormation is not even asked."""
     (tmp_path / "broken.yaml").write_text(BROKEN)
     wish = Wish(name=f"{account.prefix}-broken", template=tmp_path / "broken.yaml", parameters={"Imag": "x"})
+    chosen = replace(wish, text="Parameters: {Days: {Type: Number, AllowedValues: [1, 3]}}", parameters={"Days": "2"})
     with pytest.raises(ReleaseFailed, match="has no parameter Imag"):
         await account.stacks.apply(wish)
+    with pytest.raises(ReleaseFailed, match=r"Days cannot be 2; broken.yaml takes 1, 3\."):
+        await account.stacks.apply(chosen)
     with pytest.raises(ReleaseFailed, match="needs Needed"):
         await account.stacks.apply(replace(wish, parameters={"Image": "x"}))
 

@@ -16,6 +16,7 @@ from deploy.release.images import content_tag
 from deploy.release.options import Options
 from deploy.release.pipeline import Repository, admit, next_steps
 from deploy.release.rollout import Rollout
+from deploy.release.stacks import Wish
 from tests.deploy.conftest import NEW, OLD, TASKS, Told
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -98,6 +99,22 @@ async def test_the_name_that_browsers_open_is_not_that_of_the_load_balancer(
     assert ("https://photos.example.com", "https://photos.example.com/") == tuple(
         state.data.parameters[name] for name in ("PageOrigins", "SignInCallbackUrls")
     )
+
+
+async def test_origins_of_other_pages_stay(account: Account, templates: Path, first_time: Options, told: Told) -> None:
+    """A data stack that names another page keeps it, at the first deployment too; whoever names others keeps the page's own."""
+    other, own = "https://old-page.example.com", f"https://{account.prefix}.example.com"
+    said = {"PageOrigins": other, "SignInCallbackUrls": "https://x.example/", "SignOutUrls": "https://x.example/"}
+    wish = Wish(name=f"{account.prefix}-data", template=templates / "data.yaml", parameters=said)
+    await account.stacks.apply(wish)
+    found = []
+    named = replace(QUIETLY, image=OLD, data_parameters={"PageOrigins": "https://a.example, https://b.example"})
+    for options in (first_time, first_time, replace(QUIETLY, image=OLD), named):
+        await Rollout(account, options, told, templates).run()
+        data = (await account.state()).data
+        found.append(data and data.parameters["PageOrigins"])
+
+    assert [f"{other},{own}"] * 3 + [f"https://a.example,https://b.example,{own}"] == found
 
 
 async def test_github_is_let_in_to_what_is_deployed(

@@ -30,6 +30,29 @@ def test_other_engines_need_no_word_about_provenance() -> None:
     assert "linux/amd64" in build_command("buildah", "image", "X86_64")
 
 
+@pytest.mark.parametrize(
+    ("programs", "emulators", "lacks"),
+    [
+        ((), (), "docker, podman or buildah"),
+        (("podman",), ("qemu-arm",), "QEMU for linux/arm64 (apt-get install qemu-user-static)"),
+        (("podman",), ("qemu-aarch64",), ""),
+    ],
+)
+def test_what_a_machine_lacks_for_a_build_is_known_before(
+    programs: tuple[str, ...], emulators: tuple[str, ...], lacks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an Intel machine with Linux the tasks' default processor is emulated; its own needs the engine alone."""
+    for name in (*programs, *emulators):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(images, "EMULATORS", tmp_path)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+    assert lacks == images.lacking("ARM64")
+    assert ("" if programs else lacks) == images.lacking("X86_64")
+
+
 def test_an_image_says_of_which_version_it_is() -> None:
     """As docs/image.md promises of its labels."""
     assert f"VERSION={VERSION}" in build_command("docker", "image", "ARM64")
@@ -136,6 +159,16 @@ def test_without_a_command_it_deploys() -> None:
     assert ("up", "photos.example.com", [("Cpu", "512")]) == (up.command, up.domain, up.parameter)
     assert ("rollback", "staging") == (back.command, back.prefix)
     assert ("set", [("MaxTasks", "4"), ("EventBus", "single")]) == (change.command, change.parameter)
+
+
+def test_the_first_help_has_every_command_and_the_options_of_a_deployment(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks need not know that a deployment is a command of its own."""
+    with pytest.raises(SystemExit):
+        command_line.parse_arguments(["--help"])
+    said = capsys.readouterr().out
+
+    for word in ("rollback", "set", "pipeline", "page", "--domain", "--parameter", "--dry-run", "--region"):
+        assert f"  {word} " in said
 
 
 def documented() -> list[list[str]]:

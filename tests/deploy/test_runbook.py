@@ -15,7 +15,10 @@ from tests.deploy.intrinsics import of_type
 
 RUNBOOK: Final = (CHECKOUT / "docs" / "runbook.md").read_text(encoding="utf-8")
 OF_EVERY_COMMAND: Final = {"query", "output", "region"}
-OF_THE_COMMAND_LINE_ALONE: Final = {("logs", "tail"): {"since", "filter-pattern"}}
+OF_THE_COMMAND_LINE_ALONE: Final = {
+    ("logs", "tail"): {"since", "filter-pattern"},
+    ("dynamodb", "wait"): {"table-name"},
+}
 """Commands that no operation of AWS stands behind."""
 
 

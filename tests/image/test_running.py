@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(BUILD_SECONDS + 60)  # whichever test is the fi
 
 PHOTO = CHECKOUT / "tests" / "data" / "astronaut.png"
 STOP_SECONDS = 15
+END_SECONDS = 30
 CLIENT = re.compile(r"""\b(?:client|resource)\((?:[^"\n]*,\s*)?"([a-z0-9-]+)\"""")
 AFTER_START = "import os, sys; print(os.getuid(), os.getgid(), os.getgroups(), os.getpid())"
 
@@ -55,6 +56,9 @@ async def test_sigterm_to_process_1_ends_it_cleanly_with_its_work_done(container
         person = await Person.sign_in(session, container.url, "image-leaver")
         async with person.socket() as socket:
             await person.generate(PHOTO.read_bytes())
+            async with asyncio.timeout(END_SECONDS):
+                while (await socket.receive_json())["type"] != "job.processing":
+                    pass
             heard = asyncio.create_task(_all_that_comes(socket))
             began = time.monotonic()
             code = await container.stop()

@@ -58,6 +58,8 @@ async def test_a_new_key_needs_no_restart_and_costs_no_job(
             "TOKEN_JWKS_URL": str(keys.make_url("/jwks.json")),
             "COGNITO_CLIENT_ID": issuers.CLIENT_ID,
             "DAILY_LIMIT": "100",
+            # The tables are shared: what other tests have left behind is not to be taken up here.
+            "SWEEP_SECONDS": "3600",
             "METRICS_PORT": str(port),
             "LOG_LEVEL": "ERROR",
             "CLOUDWATCH_SERVICE": "darkroom-of-a-test",

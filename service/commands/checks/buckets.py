@@ -16,7 +16,9 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
 
-_APPLY: Final = "Apply deploy/data.yaml of this version."
+_APPLY: Final = (
+    "Apply deploy/data.yaml of this version; to a bucket that was taken over do what step 2 of docs/migration.md says."
+)
 _REPORTS: Final = "reports/"
 
 
@@ -53,7 +55,10 @@ async def _look_at_origins(client: S3Client, name: str, settings: Settings) -> s
     wanted = dict.fromkeys((*settings.page_origins, *settings.allowed_origins))
     shut_out = [origin for origin in wanted if not any(_lets_in(rule, origin) for rule in rules)]
     if shut_out:
-        advice = "Name them in PageOrigins of deploy/data.yaml (and PUBLIC_URL here)."
+        advice = (
+            "Name them in PageOrigins of deploy/data.yaml (and PUBLIC_URL here); a bucket that was taken over gets its rules by "
+            "step 2 of docs/migration.md."
+        )
         raise Wrong(f"Pages of {', '.join(shut_out)} cannot put and get files.", advice)
     return f"Pages of {', '.join(wanted)} may put and get files."
 
