@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import tables
+from service.process import STOP_SIGNALS
 from tests.rehearsal.play import rehearse
 
 
@@ -32,9 +35,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 async def main() -> int:
-    """Rehearse and print the table; returns 1 when something happened that must not."""
+    """Rehearse and print the table; returns 1 when something happened that must not, 130 or 143 when a signal came."""
+    options, signals = parse(), list[int]()
     folder = Path(tempfile.mkdtemp(prefix="rehearsal-"))
-    report = await rehearse(parse(), folder)
+    playing = asyncio.create_task(rehearse(options, folder), name="rehearsal")
+
+    def interrupt(number: int) -> None:
+        signals.append(number)
+        playing.cancel()
+
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, interrupt, number)
+    await asyncio.wait([playing])
+    if signals:
+        # Ctrl-C ends the load balancer and the bus too, so the play may have broken before it was canceled.
+        _ = playing.cancelled() or playing.exception()
+        shutil.rmtree(folder)
+        print("Interrupted. Nothing of it is left.", file=sys.stderr)
+        return 128 + signals[0]
+    report = playing.result()
     return tables.conclude(report.rows(), report.zeros, report.explanations(), folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -46,6 +47,11 @@ PHOTO_EDGE: Final = 320
 """Large enough to be worked on, and small enough that the load is not all of it pictures."""
 
 
+def say(line: str) -> None:
+    """Tell whoever waits what happens now; the table alone goes to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """All that runs during a rehearsal. ``clients`` reach the cloud past the service."""
@@ -64,14 +70,23 @@ class Scene:
         async with asyncio.TaskGroup() as group:
             group.create_task(act_together(self.users, stop))
             await asyncio.sleep(BREATH_SECONDS)
-            if is_rude:
-                self.rolls.append(await self.fleet.kill_one())
-            else:
-                self.rolls.append(await self.fleet.roll("two"))
-                self.rolls.append(await self.fleet.roll_bad("three"))
-                self.rolls.append(await self.fleet.lose_one(self.operator))
-            await asyncio.sleep(max(BREATH_SECONDS, began + seconds - time.monotonic()))
+            await (self._act_rudely() if is_rude else self._act())
+            rest_seconds = max(BREATH_SECONDS, began + seconds - time.monotonic())
+            say(f"The load goes on for {rest_seconds:.0f} s …")
+            await asyncio.sleep(rest_seconds)
             stop.set()
+
+    async def _act(self) -> None:
+        say("Release two is rolled over …")
+        self.rolls.append(await self.fleet.roll("two"))
+        say("Release three, a bad one, is rolled over and back …")
+        self.rolls.append(await self.fleet.roll_bad("three"))
+        say("One task leaves by itself …")
+        self.rolls.append(await self.fleet.lose_one(self.operator))
+
+    async def _act_rudely(self) -> None:
+        say("One task is killed …")
+        self.rolls.append(await self.fleet.kill_one())
 
     async def books(self) -> Audit:
         """Wait until every job has ended and everybody has heard of it, and read the books."""
@@ -88,8 +103,11 @@ class Scene:
 async def rehearse(options: argparse.Namespace, folder: Path) -> Report:
     """Play it in the folder, whose name must be short: state and logs go there."""
     began = time.monotonic()
+    say(f"The cloud, the load balancer and {SIZE} tasks are started; their logs are in {folder} …")
     async with _scene(options, folder) as scene:
+        say(f"{options.users} users put load on …")
         await scene.play(options.seconds, is_rude=options.kill)
+        say("The last jobs end, and the books are read …")
         books = await scene.books()
     listeners = {user.user_id: user.listener for user in scene.users}
     return Report(

@@ -59,15 +59,16 @@ class Report:
         yield "users, each with a socket", str(len(self.told))
         yield "jobs accepted", str(len(self.accepted))
         yield "jobs completed", str(self.books.completed)
+        if unpromised := self.books.jobs.keys() - self.accepted:
+            # Stored, and then the task was gone before it could answer.
+            yield "jobs stored by requests that got no answer", str(len(unpromised))
         yield "requests", str(self.requests)
         for name, number in self.zeros.items():
             yield f"{name} (must be 0)", str(number)
         for roll in self.rolls:
-            yield roll.name, f"{roll.seconds:.1f} s"
-        yield (
-            "from SIGTERM to the end, at most",
-            f"{max(self._stops, default=0):.1f} s of {self.stop_timeout_seconds:g} s",
-        )
+            yield roll.name, "without a word" if roll.seconds is None else f"{roll.seconds:.1f} s"
+        if self._stops:
+            yield "from SIGTERM to the end, at most", f"{max(self._stops):.1f} s of {self.stop_timeout_seconds:g} s"
         yield "from the start of a container to ready, at most", f"{max(self.start_seconds):.1f} s"
         yield "answers by release", ", ".join(f"{name} {count}" for name, count in self.releases.items())
         yield "sockets that moved when they were asked to", str(sum(told.moves for told in self.told))

@@ -75,6 +75,21 @@ def test_a_rehearsal_that_nobody_noticed_has_nothing_but_zeros() -> None:
     assert {} == wrong(GOOD)
 
 
+def test_a_kill_has_no_figures_of_a_leaving() -> None:
+    """No time from a SIGTERM that nobody sent; and a job whose request got no answer is said to be one."""
+    killed = Roll(name="one was killed", seconds=None, exit_codes=(), stop_seconds=())
+    rows = dict(replace(GOOD, rolls=[killed], accepted=frozenset()).rows())
+
+    assert "without a word" == rows["one was killed"]
+    assert ("0", "1", "1") == (
+        rows["jobs accepted"],
+        rows["jobs completed"],
+        rows["jobs stored by requests that got no answer"],
+    )
+    assert not [name for name in rows if "SIGTERM" in name]
+    assert {"from SIGTERM to the end, at most"} == {name for name in dict(GOOD.rows()) if "SIGTERM" in name}
+
+
 def test_whatever_somebody_noticed_is_no_zero() -> None:
     """Each in its own row."""
     still_open = books(jobs={DONE: job(DONE, Status.COMPLETED, 4), OPEN: job(OPEN, Status.QUEUED, 2)})
