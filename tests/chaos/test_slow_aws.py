@@ -89,7 +89,10 @@ async def test_connections_to_aws_are_reset_at_random_for_a_while(stage: Stage, 
     async with customer(service, "reset-connections", photo) as user:
         rules = (
             stage.aws.when(lambda _request: chance.random() < RESET_SHARE).reset(),
-            stage.aws.when(lambda _request: chance.random() < RESET_SHARE).cut_after(),
+            # Not of what was received: a message whose answer is lost three times goes to the dead letters by SQS's own rule.
+            stage.aws.when(
+                lambda request: request.action != "ReceiveMessage" and chance.random() < RESET_SHARE
+            ).cut_after(),
         )
         client, ends_at = Insistent(user), asyncio.get_running_loop().time() + OUTAGE_SECONDS
         for wish in range(WISHES):
