@@ -51,7 +51,8 @@ async def test_a_server_that_is_away_for_long_costs_no_more_than_noted_gaps(
         await there.whole()
         await here.whole()
         published = load.number + 1
-        await here.until(lambda: all(published in numbers(here, user) for user in USERS))
+        # Not that very one: a busy machine may have more to drop before it has caught up.
+        await here.until(lambda: all(max(numbers(here, user), default=0) >= published for user in USERS))
 
     for user in USERS:
         assert {*range(1, published)} - set(numbers(here, user))
