@@ -201,7 +201,6 @@ async def _open_house(settings: Settings, leave: Callable[[], None]) -> AsyncIte
         submission = Submission(table, queue, settings.user_limits())
         admission, waiting = Admission(submission, bus), Waiting(table, bus)
         control = Control(table, ground.files, submission, bus)
-        desk = Desk(hub=hub, authenticate=partial(_admit, verifier, table.users), cancel=partial(_cancel, control))
         accounts, exports = open_accounts(ground.clients, settings, table, control, ground.webhooks.table, bus)
         webhook_desk, webhook_worker = await open_webhooks(
             stack, ground.webhooks, ground.clients, settings, views.view, ground.registry
@@ -227,7 +226,7 @@ async def _open_house(settings: Settings, leave: Callable[[], None]) -> AsyncIte
             parking_reports=ground.parking_reports,
             webhooks=webhook_desk,
             operator_desk=operator_desk,
-            socket_endpoint=SocketEndpoint(desk, settings.origins).handle,
+            socket_endpoint=_make_endpoint(settings, hub, verifier, table.users, control).handle,
             demo_sign_in=await _open_demo_sign_in(stack, settings),
         )
         pool, spending = await open_pool(stack, settings, ground)
@@ -280,6 +279,13 @@ def _make_operator_desk(settings: Settings, ground: Ground, leave: Callable[[], 
     meters = TaskMetrics(ground.registry, task=task.name, version=task.version)
     letters = DeadLetters(sqs, settings.sqs_dlq_url) if settings.sqs_dlq_url else None
     return OperatorDesk(task, Sampler(ground.registry, backlog, meters), leave, ground.table, ground.queue, letters)
+
+
+def _make_endpoint(
+    settings: Settings, hub: Hub, verifier: TokenVerifier, users: UserTable, control: Control
+) -> SocketEndpoint:
+    desk = Desk(hub=hub, authenticate=partial(_admit, verifier, users), cancel=partial(_cancel, control))
+    return SocketEndpoint(desk, settings.origins)
 
 
 async def _admit(verifier: TokenVerifier, users: UserTable, token: str) -> Caller:
